@@ -1,0 +1,7 @@
+//! The one integration binary: everything that needs two crates, and the rules of the source tree.
+//!
+//! One binary with modules instead of a file per subject means one link step.
+
+#![forbid(unsafe_code)]
+
+mod tidy;
