@@ -1,0 +1,29 @@
+# The commands of every day. `just` lists them; `verify` never changes a file, `fix` does.
+
+[private]
+default:
+    @just --list
+
+# Check formatting, lints, tests and documentation
+verify:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo test --workspace --locked
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# Format, and apply what the lints suggest
+fix:
+    cargo fmt --all
+    cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+
+# Run the tests whose names contain FILTER
+test *FILTER:
+    cargo test --workspace -- {{ FILTER }}
+
+# Run everything that a change must pass before it is merged
+ci:
+    .ci/run
+
+# Check licences and sources of all dependencies, and whether one of them has a known weakness
+deny:
+    cargo deny check
