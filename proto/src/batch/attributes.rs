@@ -85,6 +85,12 @@ impl Attributes {
         self.bits & DELETE_HORIZON != 0
     }
 
+    /// Returns these attributes with another codec.
+    #[must_use]
+    pub const fn with_compression(self, compression: Compression) -> Self {
+        Self { bits: self.bits & !CODEC_MASK | compression.number() as u16, compression }
+    }
+
     /// Returns these attributes with the timestamp type set to the broker's append time.
     #[must_use]
     pub const fn with_log_append_time(self) -> Self {

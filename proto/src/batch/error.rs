@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::DecompressError;
+
 /// Bytes are not a well-formed record batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchError {
@@ -61,6 +63,47 @@ pub enum BatchError {
         /// As it should be.
         computed: u32,
     },
+    /// The records cannot be decompressed.
+    Decompress(DecompressError),
+    /// The bytes cannot hold as many records as the header counts.
+    CountAboveBytes {
+        /// As found.
+        record_count: u32,
+        /// The length of all encoded records.
+        records_bytes: u64,
+    },
+    /// Bytes follow the last record.
+    TrailingRecordBytes(u64),
+    /// A record is not well-formed.
+    Record {
+        /// Which one, counted from 0.
+        record: u32,
+        /// What is wrong with it.
+        fault: RecordFault,
+    },
+}
+
+/// What is wrong with an encoded record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordFault {
+    /// It ends too soon, or a part of it reaches past its end.
+    Truncated,
+    /// An integer has more bits than its type.
+    Varint,
+    /// A length is negative where that does not stand for null.
+    Length(i32),
+    /// An attribute bit is set; none has a meaning.
+    Attributes(u8),
+    /// The timestamp passes the range of 64 bits.
+    TimestampDelta(i64),
+    /// The offset does not rise, or passes the batch's last offset.
+    OffsetDelta(i32),
+    /// The header count is negative or more than the bytes can hold.
+    HeaderCount(i32),
+    /// A header key is not UTF-8.
+    HeaderKey,
+    /// Bytes follow the last header.
+    TrailingBytes,
 }
 
 impl fmt::Display for BatchError {
@@ -92,8 +135,43 @@ impl fmt::Display for BatchError {
             Self::Checksum { stored, computed } => {
                 write!(f, "batch checksum is {stored:#010x}, computed {computed:#010x}")
             }
+            Self::Decompress(error) => error.fmt(f),
+            Self::CountAboveBytes { record_count, records_bytes } => {
+                write!(f, "{records_bytes} bytes cannot hold {record_count} records")
+            }
+            Self::TrailingRecordBytes(bytes) => write!(f, "{bytes} bytes follow the last record"),
+            Self::Record { record, fault } => write!(f, "record {record} of the batch {fault}"),
         }
     }
 }
 
-impl std::error::Error for BatchError {}
+impl fmt::Display for RecordFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated => f.write_str("ends too soon"),
+            Self::Varint => f.write_str("holds an integer that is too long"),
+            Self::Length(length) => write!(f, "holds the length {length}"),
+            Self::Attributes(bits) => write!(f, "has the unknown attributes {bits:#04x}"),
+            Self::TimestampDelta(delta) => write!(f, "has the timestamp delta {delta}, which overflows"),
+            Self::OffsetDelta(delta) => write!(f, "has the offset delta {delta}, which is out of order or range"),
+            Self::HeaderCount(count) => write!(f, "counts {count} headers"),
+            Self::HeaderKey => f.write_str("has a header key that is not UTF-8"),
+            Self::TrailingBytes => f.write_str("goes on after its last header"),
+        }
+    }
+}
+
+impl std::error::Error for BatchError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Decompress(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<DecompressError> for BatchError {
+    fn from(error: DecompressError) -> Self {
+        Self::Decompress(error)
+    }
+}

@@ -20,7 +20,7 @@ pub(super) const LENGTH_OVERHEAD_BYTES: u32 = 12;
 /// The smallest batch: a header without records.
 pub const BATCH_BYTES_MIN: u32 = 61;
 
-const MAGIC: i8 = 2;
+pub(super) const MAGIC: i8 = 2;
 
 /// Where each field begins.
 pub(super) mod at {

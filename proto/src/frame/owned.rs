@@ -93,6 +93,12 @@ impl Frame {
         Ok(Self { header: view.header, body: bytes.slice_ref(view.body) })
     }
 
+    /// Tells whether the frame was made for the partition of `seed`.
+    #[must_use]
+    pub fn is_sealed_with(&self, seed: FrameSeed) -> bool {
+        seed.header_crc(self.header.frame_type, &self.header.encode(), &self.body) == self.header.header_crc
+    }
+
     /// Returns the header.
     #[must_use]
     pub const fn header(&self) -> &FrameHeader {
