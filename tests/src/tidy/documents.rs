@@ -17,15 +17,18 @@ pub(super) fn undecided(root: &Manifest, decisions: &str) -> Vec<String> {
     undecided.map(|name| format!("docs/DECISIONS.md: no word about `{name}`")).collect()
 }
 
-/// Complains about quoted paths below our folders that lead nowhere.
+/// Complains about links within the tree, and quoted paths below our folders, that lead nowhere.
 pub(super) fn dead_paths(documents: &[(String, String)], paths: &[String]) -> Vec<String> {
     let mut complaints = Vec::new();
     for (document, text) in documents {
-        for quoted in quoted(text).filter(|quoted| is_path(quoted, paths)) {
-            let path = quoted.trim_end_matches('/');
+        let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let linked = links(text).map(|link| format!("{folder}/{link}").trim_start_matches('/').to_owned());
+        let quoted = quoted(text).filter(|quoted| is_path(quoted, paths)).map(str::to_owned);
+        for named in linked.chain(quoted) {
+            let path = named.trim_end_matches('/');
             let exists = paths.iter().any(|known| known == path || known.starts_with(&format!("{path}/")));
             if !exists {
-                complaints.push(format!("{document}: `{quoted}` does not exist"));
+                complaints.push(format!("{document}: `{named}` does not exist"));
             }
         }
     }
@@ -62,6 +65,13 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     outside_fences.flat_map(|part| part.split('`').skip(1).step_by(2))
 }
 
+/// Lists the targets of links that stay within the tree, without the place within the document.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
+    let files = targets.map(|target| target.split_once('#').map_or(target, |(file, _)| file));
+    files.filter(|file| !file.is_empty() && !file.contains("://"))
+}
+
 /// Tells whether a quoted word is a path below a folder of the tree, without placeholders.
 fn is_path(quoted: &str, paths: &[String]) -> bool {
     let plain = quoted.chars().all(|c| c.is_ascii_alphanumeric() || "/_-.".contains(c));
@@ -88,6 +98,8 @@ mod tests {
         assert_eq!(complaints_about("`read/write` and `log/{topic}/x` are no paths of ours"), 0);
         assert_eq!(complaints_about("```\n`log/example`\n```"), 0);
         assert_eq!(complaints_about("see `log/src/gone.rs`"), 1);
+        assert_eq!(complaints_about("[a](log/src/segment.rs#top) [b](#below) [c](https://example.org/log/x)"), 0);
+        assert_eq!(complaints_about("[a](log/src/gone.rs)"), 1);
     }
 
     #[test]

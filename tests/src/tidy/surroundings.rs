@@ -3,7 +3,8 @@
 
 use super::source::{Source, contains_words};
 
-/// What the log crate may name only behind its environment.
+/// What the log crate may name only behind its environment: modules of the standard library and of `rustix`, whose error
+/// numbers anyone may use, types, and methods that ask the file system.
 const OUTSIDE_WORLD: [&str; 17] = [
     "fs",
     "thread",
@@ -12,7 +13,7 @@ const OUTSIDE_WORLD: [&str; 17] = [
     "Instant",
     "SystemTime",
     "RandomState",
-    "rustix",
+    "mm",
     "memmap2",
     "tempfile",
     "exists",
