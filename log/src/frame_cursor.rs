@@ -1,0 +1,153 @@
+//! Walking the frames of a segment from a position on, without reading more than is looked at.
+
+use bytes::Bytes;
+use tidelog_proto::frame::{Frame, FrameError, FrameView};
+
+use crate::damage::{Damage, Fault};
+use crate::frame_chain::{Density, FrameChain, FrameMeta};
+use crate::segment::Segment;
+use crate::segment_scan::ScanError;
+use crate::view::StableEnd;
+
+/// Bytes taken at once while a place is looked for.
+pub(crate) const SEEK_BYTES: u64 = 16 * 1024;
+
+/// Stands before a frame of a segment.
+pub(crate) struct FrameCursor<'a> {
+    segment: &'a Segment,
+    stable: StableEnd,
+    /// The end of the published frames.
+    end_bytes: u64,
+    position_bytes: u64,
+    /// What the next frame must follow. Compaction may have left gaps, so indexes and offsets need only rise.
+    chain: FrameChain,
+    /// Bytes taken from the segment: `chunk[0]` stands at `chunk_start_bytes`.
+    chunk: Bytes,
+    chunk_start_bytes: u64,
+    /// How much to take at once.
+    step_bytes: u64,
+    /// Whether any chunk was copied from where a truncation may cut.
+    pub(crate) copied: bool,
+}
+
+impl<'a> FrameCursor<'a> {
+    pub(crate) fn new(
+        segment: &'a Segment,
+        stable: StableEnd,
+        end_bytes: u64,
+        (position_bytes, chain): (u64, FrameChain),
+        step_bytes: u64,
+    ) -> Self {
+        Self {
+            segment,
+            stable,
+            end_bytes,
+            position_bytes,
+            chain,
+            chunk: Bytes::new(),
+            chunk_start_bytes: position_bytes,
+            step_bytes: step_bytes.max(1),
+            copied: false,
+        }
+    }
+
+    /// Takes up to `bytes` at once from here on, now that the place is found.
+    pub(crate) fn step(&mut self, bytes: u64) {
+        self.step_bytes = bytes.max(SEEK_BYTES);
+    }
+
+    /// Gives the place before the next frame: its position and what it must follow.
+    pub(crate) fn place(&self) -> (u64, FrameChain) {
+        (self.position_bytes, self.chain)
+    }
+
+    /// Looks at the next frame; `None` at the end. Its header is checked, the bytes of its batch are not.
+    ///
+    /// # Errors
+    /// The segment could not be read, or is damaged here.
+    pub(crate) fn peek(&mut self) -> Result<Option<FrameMeta>, ScanError> {
+        if self.position_bytes >= self.end_bytes {
+            return Ok(None);
+        }
+        loop {
+            let skip = usize::try_from(self.position_bytes - self.chunk_start_bytes).unwrap_or(usize::MAX);
+            let rest = self.chunk.get(skip..).unwrap_or(&[]);
+            match FrameView::parse(self.segment.context.seed, rest) {
+                Ok(view) => {
+                    let meta = FrameMeta::of_view(&view);
+                    self.chain.check(&meta, Density::Rising).map_err(|error| self.damaged(Fault::Chain(error)))?;
+                    return Ok(Some(meta));
+                }
+                Err(FrameError::Truncated { needed, available })
+                    if self.position_bytes + available < self.end_bytes =>
+                {
+                    self.take_chunk(needed)?;
+                }
+                Err(error) => return Err(self.damaged(Fault::Frame(error))),
+            }
+        }
+    }
+
+    /// Takes the frame that was peeked at, every checksum verified, and stands behind it.
+    ///
+    /// # Errors
+    /// The frame is damaged.
+    pub(crate) fn take(&mut self, meta: &FrameMeta) -> Result<Frame, ScanError> {
+        let skip = usize::try_from(self.position_bytes - self.chunk_start_bytes).unwrap_or(usize::MAX);
+        let rest = if skip <= self.chunk.len() { self.chunk.slice(skip..) } else { Bytes::new() };
+        let frame =
+            Frame::decode(self.segment.context.seed, &rest).map_err(|error| self.damaged(Fault::Frame(error)))?;
+        self.skip(meta);
+        Ok(frame)
+    }
+
+    /// Stands behind the frame that was peeked at.
+    pub(crate) fn skip(&mut self, meta: &FrameMeta) {
+        self.position_bytes += meta.frame_bytes;
+        self.chain.advance(meta);
+    }
+
+    /// Skips frames while `passed` holds, and gives the first for which it does not; `None` at the end.
+    ///
+    /// # Errors
+    /// As [`FrameCursor::peek`].
+    pub(crate) fn seek(&mut self, passed: impl Fn(&FrameMeta) -> bool) -> Result<Option<FrameMeta>, ScanError> {
+        while let Some(meta) = self.peek()? {
+            if !passed(&meta) {
+                return Ok(Some(meta));
+            }
+            self.skip(&meta);
+        }
+        Ok(None)
+    }
+
+    /// Takes at least `needed` bytes from the current position, or all there are.
+    fn take_chunk(&mut self, needed: u64) -> Result<(), ScanError> {
+        let start = self.position_bytes;
+        let least = self.end_bytes.min(start.saturating_add(needed));
+        let mut end = self.end_bytes.min(start.saturating_add(needed.max(self.step_bytes)));
+        let io_error = |error| ScanError::io(self.segment.log_path(), error);
+        let is_stable = self.stable.covers(self.segment, least);
+        if is_stable && !self.stable.covers(self.segment, end) {
+            end = self.stable.position_bytes;
+        }
+        self.chunk = if is_stable {
+            self.segment.slice(start..end).map_err(io_error)?
+        } else {
+            self.copied = true;
+            self.segment.copy(start..end).map_err(io_error)?
+        };
+        self.chunk_start_bytes = start;
+        Ok(())
+    }
+
+    pub(crate) fn damaged(&self, fault: Fault) -> ScanError {
+        ScanError::Damaged(Box::new(Damage {
+            path: self.segment.log_path(),
+            position_bytes: self.position_bytes,
+            index: self.chain.next_index,
+            offset: self.chain.next_offset,
+            fault,
+        }))
+    }
+}

@@ -1,0 +1,41 @@
+//! One partition's log on a local disk.
+//!
+//! - [`Log`] opens it: [`LogWriter`] appends, cuts and moves its start; [`LogReader`] reads by offset, Raft index, time.
+
+#![deny(unsafe_code)]
+
+mod checkpoint;
+mod compaction;
+mod config;
+mod damage;
+pub mod data_dir;
+pub mod environment;
+mod frame_chain;
+mod frame_cursor;
+mod identity;
+mod index_header;
+mod locate;
+mod mapped_file;
+mod open;
+mod reader;
+mod segment;
+mod segment_scan;
+mod segment_tail;
+mod small_file;
+mod sparse_index;
+mod staging;
+mod view;
+mod writer;
+
+#[cfg(test)]
+mod log_tests;
+
+pub use config::{CleanupPolicy, ConfigError, LogConfig, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+pub use damage::{Damage, Fault};
+pub use frame_chain::ChainError;
+pub use identity::{LogIdentity, SegmentName};
+pub use index_header::SegmentSummary;
+pub use open::{Log, OpenError, OpenReport};
+pub use reader::{LogReader, ReadBatches, ReadError, SegmentInfo, TimestampOffset};
+pub use small_file::{SmallFileError, SmallFileFault};
+pub use writer::{AppendError, Appended, LogWriter, PendingSync, WriteError};

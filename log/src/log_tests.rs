@@ -1,0 +1,104 @@
+//! The log as its users see it, on the simulated machine.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tidelog_proto::frame::{Frame, FrameStamp, FrameType};
+use tidelog_proto::ids::{Offset, PartitionId, RaftIndex, RaftTerm, TopicId};
+
+use crate::environment::simulated::SimulatedEnvironment;
+use crate::{Log, LogConfig, LogIdentity, WriteError};
+
+const IDENTITY: LogIdentity = LogIdentity { topic_id: TopicId::new([5; 16]), partition: PartitionId::new(1) };
+
+fn open(machine: &SimulatedEnvironment) -> Log {
+    let config = LogConfig { segment_bytes: 512, index_interval_bytes: 64, ..LogConfig::default() };
+    Log::open(Arc::new(machine.clone()), Path::new("/log"), IDENTITY, config).unwrap()
+}
+
+fn no_op(index: u64) -> Frame {
+    let stamp = FrameStamp {
+        term: RaftTerm::new(1),
+        index: RaftIndex::new(index),
+        commit_lag: u32::MAX,
+        append_time_ms: 0,
+    };
+    Frame::internal(IDENTITY.seed(), FrameType::NoOp, stamp, Offset::new(0), &index.to_le_bytes()).unwrap()
+}
+
+fn append(log: &mut Log, indexes: std::ops::Range<u64>) {
+    let frames: Vec<_> = indexes.map(no_op).collect();
+    log.writer.append(&frames).unwrap();
+}
+
+fn entries(log: &Log) -> Vec<u64> {
+    let end = log.reader.end_index();
+    let frames = log.reader.read_entries(log.reader.raft_start(), end, u64::MAX).unwrap();
+    frames.iter().map(|frame| u64::from_le_bytes(frame.payload().unwrap()[..].try_into().unwrap())).collect()
+}
+
+#[test]
+fn entries_are_there_after_an_orderly_close_and_after_a_power_cut() {
+    let machine = SimulatedEnvironment::new(1);
+    let mut log = open(&machine);
+    append(&mut log, 0..40);
+    assert_eq!(entries(&log), (0..40).collect::<Vec<_>>());
+    assert!(log.reader.segments().len() > 3, "it rolled");
+    log.writer.close().unwrap();
+
+    let mut log = open(&machine);
+    assert!(log.report.clean);
+    append(&mut log, 40..45);
+    log.writer.sync().unwrap();
+    append(&mut log, 45..47);
+
+    let log = open(&machine.crash(9));
+    assert!(!log.report.clean);
+    let found = entries(&log);
+    assert!(found.len() >= 45 && found.len() <= 47, "{found:?}");
+    assert_eq!(found, (0..found.len() as u64).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_cut_suffix_never_comes_back() {
+    for from in 0..30 {
+        let machine = SimulatedEnvironment::new(from);
+        let mut log = open(&machine);
+        append(&mut log, 0..30);
+        log.writer.sync().unwrap();
+        log.writer.truncate_suffix(RaftIndex::new(from)).unwrap();
+        assert_eq!(entries(&log), (0..from).collect::<Vec<_>>());
+        let mut log = open(&machine.crash(from));
+        assert_eq!(entries(&log), (0..from).collect::<Vec<_>>());
+        append(&mut log, from..35);
+        assert_eq!(entries(&log), (0..35).collect::<Vec<_>>());
+        log.writer.close().unwrap();
+    }
+}
+
+#[test]
+fn committed_entries_cannot_be_cut() {
+    let machine = SimulatedEnvironment::new(3);
+    let mut log = open(&machine);
+    append(&mut log, 0..30);
+    log.reader.advance_committed(RaftIndex::new(20)).unwrap();
+    let error = log.writer.truncate_suffix(RaftIndex::new(19)).unwrap_err();
+    assert!(matches!(error, WriteError::Committed { .. }), "{error}");
+    log.writer.truncate_suffix(RaftIndex::new(20)).unwrap();
+    assert_eq!(entries(&log).len(), 20);
+}
+
+#[test]
+fn segments_before_the_start_go_and_readers_learn_it() {
+    let machine = SimulatedEnvironment::new(4);
+    let mut log = open(&machine);
+    append(&mut log, 0..40);
+    log.reader.advance_committed(RaftIndex::new(40)).unwrap();
+    log.writer.advance_start(Offset::new(0), RaftIndex::new(25)).unwrap();
+    assert!(log.reader.segments()[0].name.base_index > RaftIndex::new(0));
+    assert!(log.reader.read_entries(RaftIndex::new(24), RaftIndex::new(30), 1).is_err());
+    assert_eq!(entries(&log), (25..40).collect::<Vec<_>>());
+    drop(log);
+    assert_eq!(entries(&open(&machine.crash(1))).first(), Some(&25));
+}

@@ -1,0 +1,279 @@
+//! Opening a log: what is sealed is believed by its seal, what is not is read and checked to the last byte.
+
+mod active;
+mod error;
+mod later_frames;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidelog_proto::ids::{Offset, RaftIndex};
+use tidelog_proto::segment_header::SEGMENT_HEADER_BYTES;
+
+pub use error::OpenError;
+
+use crate::checkpoint::Checkpoint;
+use crate::compaction;
+use crate::config::LogConfig;
+use crate::damage::{Damage, Fault};
+use crate::environment::{Environment, OpenMode};
+use crate::frame_chain::{Density, FrameChain};
+use crate::identity::{LOG_ENDING, LogIdentity, OFFSET_INDEX_ENDING, SegmentName, TEMPORARY_ENDING, TIME_INDEX_ENDING};
+use crate::index_header::{IndexKind, SegmentSummary};
+use crate::reader::LogReader;
+use crate::segment::{Segment, SegmentContext, SegmentIndexes};
+use crate::segment_scan::{create_file, scan_sealed};
+use crate::sparse_index::open_header;
+use crate::view::StableEnd;
+use crate::writer::{LogWriter, OpenedLog};
+
+/// One partition's log on a local disk.
+#[derive(Debug)]
+pub struct Log {
+    /// The one writer.
+    pub writer: LogWriter,
+    /// A reader; clone it for more.
+    pub reader: LogReader,
+    /// What opening found.
+    pub report: OpenReport,
+}
+
+/// What opening a log found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// The log was closed in order and nothing had to be read.
+    pub clean: bool,
+    /// The torn tail that was cut, if there was one: an unfinished write that nobody was told about.
+    pub torn_tail: Option<Damage>,
+    /// Segments whose indexes were made again from their frames.
+    pub rebuilt_indexes: Vec<SegmentName>,
+    /// File names that are none of ours. They are left alone.
+    pub unknown_files: Vec<String>,
+}
+
+impl Log {
+    /// Opens the log in `dir`, or creates one that starts at offset 0 and Raft index 0.
+    ///
+    /// What was durable is there again, exactly; what was not is there in full or not at all. The directory must be held
+    /// by this process alone, see [`DataDir`](crate::data_dir::DataDir).
+    ///
+    /// # Errors
+    /// A configuration out of bounds, damage below what is known to be durable, or a file that could not be read or
+    /// written. Nothing is cut, deleted or overwritten in any of these cases.
+    pub fn open(
+        environment: Arc<dyn Environment>,
+        dir: &Path,
+        identity: LogIdentity,
+        config: LogConfig,
+    ) -> Result<Self, OpenError> {
+        let start = SegmentName { base_offset: Offset::new(0), base_index: RaftIndex::new(0) };
+        Self::open_at(environment, dir, identity, config, start)
+    }
+
+    /// As [`Log::open`], but a log that has to be created starts at `start`, as behind a snapshot.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub fn open_at(
+        environment: Arc<dyn Environment>,
+        dir: &Path,
+        identity: LogIdentity,
+        config: LogConfig,
+        start: SegmentName,
+    ) -> Result<Self, OpenError> {
+        config.validate().map_err(OpenError::Config)?;
+        let context = Arc::new(SegmentContext {
+            environment,
+            dir: dir.to_owned(),
+            identity,
+            seed: identity.seed(),
+            index_interval_bytes: config.index_interval_bytes,
+        });
+        let mut opening = Opening { context, report: OpenReport::default() };
+        let opened = opening.open(config, start)?;
+        let mut writer = LogWriter::new(opened);
+        writer.delete_before_start().map_err(OpenError::Write)?;
+        Ok(Self { reader: writer.reader(), writer, report: opening.report })
+    }
+}
+
+/// A log that is being opened.
+struct Opening {
+    context: Arc<SegmentContext>,
+    report: OpenReport,
+}
+
+impl Opening {
+    fn open(&mut self, config: LogConfig, start: SegmentName) -> Result<OpenedLog, OpenError> {
+        let environment = self.context.environment.as_ref();
+        environment.create_dir_all(&self.context.dir).map_err(|error| self.io_error(error))?;
+        let checkpoint = Checkpoint::read(environment, &self.context.dir, self.context.identity)?;
+        compaction::finish_install(&self.context)?;
+        let names = self.list_segments()?;
+        let (checkpoint, names) = self.or_create(checkpoint, names, start)?;
+        self.check_start(&checkpoint, names[0])?;
+        let mut segments = Vec::with_capacity(names.len());
+        let mut previous = FrameChain::starting_at(names[0].base_offset, names[0].base_index);
+        for pair in names.windows(2) {
+            let summary = self.sealed_summary(&checkpoint, pair[0], pair[1])?;
+            previous = FrameChain {
+                next_offset: summary.end_offset,
+                next_index: summary.end_index,
+                last_term: summary.last_term,
+                last_append_time_ms: summary.last_append_time_ms,
+            };
+            segments.push(Arc::new(Segment::sealed(Arc::clone(&self.context), pair[0], summary)));
+        }
+        let last = names[names.len() - 1];
+        let active = match self.open_clean(&checkpoint, last)? {
+            Some(active) => active,
+            None => self.recover(&checkpoint, last, previous)?,
+        };
+        segments.push(Arc::new(Segment::active(
+            Arc::clone(&self.context),
+            last,
+            Arc::clone(&active.file),
+            Arc::clone(&active.indexes),
+            config.segment_bytes,
+        )));
+        // Nothing above the start is known to be committed before somebody says so.
+        let stable = StableEnd {
+            index: checkpoint.raft_start,
+            segment_base_index: names[0].base_index,
+            position_bytes: SEGMENT_HEADER_BYTES as u64,
+        };
+        Ok(OpenedLog { context: Arc::clone(&self.context), config, segments, active, checkpoint, stable })
+    }
+
+    /// Lists the segments, sorted; removes what is known to be left over from an interrupted step.
+    fn list_segments(&mut self) -> Result<Vec<SegmentName>, OpenError> {
+        let environment = self.context.environment.as_ref();
+        let files = environment.list_files(&self.context.dir).map_err(|error| self.io_error(error))?;
+        let mut names: Vec<_> = files.iter().filter_map(|file| SegmentName::parse_log(file)).collect();
+        names.sort();
+        for file in &files {
+            let (stem, ending) = file.rsplit_once('.').unwrap_or((file, ""));
+            let segment = SegmentName::parse_log(&format!("{stem}.{LOG_ENDING}"));
+            let left_over = match (ending, segment) {
+                (OFFSET_INDEX_ENDING | TIME_INDEX_ENDING, Some(name)) => !names.contains(&name),
+                (TEMPORARY_ENDING, _) => true,
+                (LOG_ENDING, Some(_)) => false,
+                _ => {
+                    if !compaction::is_our_file(file) && file != crate::checkpoint::CHECKPOINT_FILE {
+                        self.report.unknown_files.push(file.clone());
+                    }
+                    false
+                }
+            };
+            if left_over {
+                environment.remove_file(&self.context.dir.join(file)).map_err(|error| self.io_error(error))?;
+            }
+        }
+        Ok(names)
+    }
+
+    /// Creates what a new log consists of: the checkpoint, durably, and then the first segment.
+    fn or_create(
+        &self,
+        checkpoint: Option<Checkpoint>,
+        names: Vec<SegmentName>,
+        start: SegmentName,
+    ) -> Result<(Checkpoint, Vec<SegmentName>), OpenError> {
+        let environment = self.context.environment.as_ref();
+        if !names.is_empty() {
+            let missing = || OpenError::CheckpointMissing { dir: self.context.dir.clone() };
+            return Ok((checkpoint.ok_or_else(missing)?, names));
+        }
+        let checkpoint = match checkpoint {
+            Some(found) => {
+                let start = SegmentName { base_offset: found.log_start_offset, base_index: found.raft_start };
+                if found != Checkpoint::new(self.context.identity, start) {
+                    return Err(self.ends_early(self.context.dir.clone(), 0, &found, start.base_index));
+                }
+                found
+            }
+            None => {
+                let new = Checkpoint::new(self.context.identity, start);
+                new.write(environment, &self.context.dir).map_err(|error| self.io_error(error))?;
+                new
+            }
+        };
+        let name = SegmentName { base_offset: checkpoint.log_start_offset, base_index: checkpoint.raft_start };
+        create_file(&self.context, name).map_err(|error| self.io_error(error))?;
+        Ok((checkpoint, vec![name]))
+    }
+
+    fn check_start(&self, checkpoint: &Checkpoint, first: SegmentName) -> Result<(), OpenError> {
+        if first.base_index <= checkpoint.raft_start && first.base_offset <= checkpoint.log_start_offset {
+            return Ok(());
+        }
+        Err(OpenError::Damaged(Box::new(Damage {
+            path: self.context.path(first, LOG_ENDING),
+            position_bytes: 0,
+            index: checkpoint.raft_start,
+            offset: checkpoint.log_start_offset,
+            fault: Fault::MissingBefore { found: first.base_index },
+        })))
+    }
+
+    /// Gives what a sealed segment holds: from its seal, or from all of its frames where the seal is in doubt.
+    fn sealed_summary(
+        &mut self,
+        checkpoint: &Checkpoint,
+        name: SegmentName,
+        next: SegmentName,
+    ) -> Result<SegmentSummary, OpenError> {
+        let environment = self.context.environment.as_ref();
+        let log_path = self.context.path(name, LOG_ENDING);
+        let io_error = |path: &Path, error| OpenError::Io { path: path.to_owned(), error };
+        let index_path = self.context.path(name, OFFSET_INDEX_ENDING);
+        let log_bytes = environment
+            .open_file(&log_path, OpenMode::Read)
+            .and_then(|file| file.len_bytes())
+            .map_err(|error| io_error(&log_path, error))?;
+        let identity = self.context.identity;
+        let header = open_header(environment, &index_path, IndexKind::Offset, identity, name, OpenMode::Read)
+            .map_err(|error| io_error(&index_path, error))?;
+        let connects =
+            |summary: &SegmentSummary| summary.end_index == next.base_index && summary.end_offset == next.base_offset;
+        if let Some((_, header)) = header
+            && header.summary.log_bytes <= log_bytes
+            && connects(&header.summary)
+        {
+            return Ok(header.summary);
+        }
+        let is_below_start = name.base_index < checkpoint.raft_start;
+        let density = if is_below_start { Density::Rising } else { Density::Dense };
+        let indexes = SegmentIndexes::create(&self.context, name).map_err(|error| io_error(&index_path, error))?;
+        let mut tail = scan_sealed(&self.context, name, density, Some(&indexes))?;
+        // When it was compacted is not in its frames; now is the latest that it can have been.
+        tail.compacted_at_ms = is_below_start.then(|| environment.now_ms());
+        let summary = tail.summary();
+        if !connects(&summary) {
+            return Err(OpenError::Damaged(Box::new(Damage {
+                path: log_path,
+                position_bytes: summary.log_bytes,
+                index: summary.end_index,
+                offset: summary.end_offset,
+                fault: Fault::MissingBefore { found: next.base_index },
+            })));
+        }
+        indexes.close(identity, name, summary).map_err(|error| io_error(&index_path, error))?;
+        self.report.rebuilt_indexes.push(name);
+        Ok(summary)
+    }
+
+    fn ends_early(&self, path: PathBuf, position_bytes: u64, found: &Checkpoint, index: RaftIndex) -> OpenError {
+        OpenError::Damaged(Box::new(Damage {
+            path,
+            position_bytes,
+            index,
+            offset: found.log_start_offset,
+            fault: Fault::EndsEarly { durable: RaftIndex::new(found.durable_end.get().saturating_sub(1)) },
+        }))
+    }
+
+    fn io_error(&self, error: std::io::Error) -> OpenError {
+        OpenError::Io { path: self.context.dir.clone(), error }
+    }
+}

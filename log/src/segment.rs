@@ -1,0 +1,246 @@
+//! One segment as readers see it: its mapping and its indexes, opened when they are first needed.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use bytes::Bytes;
+use tidelog_proto::frame::FrameSeed;
+use tidelog_proto::ids::{Offset, RaftIndex};
+use tidelog_proto::segment_header::SegmentHeader;
+
+use crate::environment::{Environment, Mapping, OpenMode, StorageFile};
+use crate::identity::{LOG_ENDING, LogIdentity, OFFSET_INDEX_ENDING, SegmentName, TIME_INDEX_ENDING};
+use crate::index_header::SegmentSummary;
+use crate::segment_scan;
+use crate::sparse_index::{OffsetEntry, SparseIndex, TimeEntry};
+
+/// What every segment of a log shares.
+#[derive(Debug)]
+pub(crate) struct SegmentContext {
+    pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) dir: PathBuf,
+    pub(crate) identity: LogIdentity,
+    pub(crate) seed: FrameSeed,
+    pub(crate) index_interval_bytes: u32,
+}
+
+impl SegmentContext {
+    pub(crate) fn path(&self, name: SegmentName, ending: &str) -> PathBuf {
+        name.path(&self.dir, ending)
+    }
+
+    pub(crate) fn header(&self, name: SegmentName) -> SegmentHeader {
+        self.identity.segment_header(name)
+    }
+}
+
+/// Both indexes of a segment.
+#[derive(Debug)]
+pub(crate) struct SegmentIndexes {
+    pub(crate) offsets: SparseIndex<OffsetEntry>,
+    pub(crate) times: SparseIndex<TimeEntry>,
+}
+
+impl SegmentIndexes {
+    /// Starts empty index files.
+    pub(crate) fn create(context: &SegmentContext, name: SegmentName) -> io::Result<Self> {
+        let environment = context.environment.as_ref();
+        Ok(Self {
+            offsets: SparseIndex::create(environment, &context.path(name, OFFSET_INDEX_ENDING))?,
+            times: SparseIndex::create(environment, &context.path(name, TIME_INDEX_ENDING))?,
+        })
+    }
+
+    /// Opens both index files if they are sound and close a segment with exactly this summary.
+    pub(crate) fn open(
+        context: &SegmentContext,
+        name: SegmentName,
+        summary: &SegmentSummary,
+    ) -> io::Result<Option<Self>> {
+        let environment = context.environment.as_ref();
+        let offset_path = context.path(name, OFFSET_INDEX_ENDING);
+        let time_path = context.path(name, TIME_INDEX_ENDING);
+        let offsets = SparseIndex::open(environment, &offset_path, context.identity, name)?;
+        let times = SparseIndex::open(environment, &time_path, context.identity, name)?;
+        Ok(match (offsets, times) {
+            (Some((offsets, offset_header)), Some((times, time_header)))
+                if offset_header.summary == *summary
+                    && time_header.summary == *summary
+                    && time_header.entry_count == offset_header.entry_count =>
+            {
+                Some(Self { offsets, times })
+            }
+            _ => None,
+        })
+    }
+
+    pub(crate) fn push(&self, (offset_entry, time_entry): (OffsetEntry, TimeEntry)) -> io::Result<()> {
+        self.offsets.push(offset_entry)?;
+        self.times.push(time_entry)
+    }
+
+    pub(crate) fn cut(&self, len: usize) {
+        self.offsets.cut(len);
+        self.times.cut(len);
+    }
+
+    pub(crate) fn close(&self, identity: LogIdentity, name: SegmentName, summary: SegmentSummary) -> io::Result<()> {
+        self.offsets.close(identity, name, summary)?;
+        self.times.close(identity, name, summary)
+    }
+}
+
+/// A segment. The active one and the sealed ones differ in what they know from the start.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) context: Arc<SegmentContext>,
+    pub(crate) name: SegmentName,
+    /// What a sealed segment holds; `None` for the active one, whose end is in the [`LogView`](crate::view::LogView).
+    pub(crate) summary: Option<SegmentSummary>,
+    /// The file of the active segment; a sealed segment needs none, its mapping holds on to it.
+    file: Option<Arc<dyn StorageFile>>,
+    /// Made when first read, and again when the active segment has outgrown it.
+    mapping: RwLock<Option<Arc<dyn Mapping>>>,
+    /// Loaded when first searched; loading checks the files and rebuilds them if in doubt, once at a time.
+    indexes: Mutex<Option<Arc<SegmentIndexes>>>,
+    /// How many bytes to map at least, so that an active segment is mapped once.
+    map_bytes: u64,
+}
+
+impl Segment {
+    /// A segment that is being written.
+    pub(crate) fn active(
+        context: Arc<SegmentContext>,
+        name: SegmentName,
+        file: Arc<dyn StorageFile>,
+        indexes: Arc<SegmentIndexes>,
+        map_bytes: u64,
+    ) -> Self {
+        Self {
+            context,
+            name,
+            summary: None,
+            file: Some(file),
+            mapping: RwLock::new(None),
+            indexes: Mutex::new(Some(indexes)),
+            map_bytes,
+        }
+    }
+
+    /// A segment that will not be written again. Nothing is opened yet.
+    pub(crate) fn sealed(context: Arc<SegmentContext>, name: SegmentName, summary: SegmentSummary) -> Self {
+        Self {
+            context,
+            name,
+            summary: Some(summary),
+            file: None,
+            mapping: RwLock::new(None),
+            indexes: Mutex::new(None),
+            map_bytes: summary.log_bytes,
+        }
+    }
+
+    /// The same segment, sealed: it keeps its mapping and indexes.
+    pub(crate) fn to_sealed(&self, summary: SegmentSummary) -> Self {
+        let mapping = self.mapping.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self {
+            context: Arc::clone(&self.context),
+            name: self.name,
+            summary: Some(summary),
+            file: None,
+            mapping: RwLock::new(mapping),
+            indexes: Mutex::new(indexes),
+            map_bytes: summary.log_bytes,
+        }
+    }
+
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.context.path(self.name, LOG_ENDING)
+    }
+
+    pub(crate) fn base_offset(&self) -> Offset {
+        self.name.base_offset
+    }
+
+    pub(crate) fn base_index(&self) -> RaftIndex {
+        self.name.base_index
+    }
+
+    /// Takes published bytes that never change again, without copying.
+    pub(crate) fn slice(&self, range: Range<u64>) -> io::Result<Bytes> {
+        self.mapping(range.end)?.bytes(range)
+    }
+
+    /// Copies published bytes that a truncation may still cut: the caller checks afterwards whether one came between.
+    pub(crate) fn copy(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let len = usize::try_from(range.end - range.start).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let mut bytes = vec![0; len];
+        self.file()?.read_exact_at(&mut bytes, range.start)?;
+        Ok(bytes.into())
+    }
+
+    /// Opens what reading needs, so that the segment stays readable after its files are gone.
+    pub(crate) fn pin(&self) -> Result<(), segment_scan::ScanError> {
+        if let Some(summary) = self.summary {
+            self.mapping(summary.log_bytes).map_err(|error| segment_scan::ScanError::io(self.log_path(), error))?;
+        }
+        self.indexes().map(drop)
+    }
+
+    /// Gives the indexes. Those of a sealed segment are checked when they are first asked for, and rebuilt from the log
+    /// if there is any doubt about them.
+    pub(crate) fn indexes(&self) -> Result<Arc<SegmentIndexes>, segment_scan::ScanError> {
+        let mut loaded = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(indexes) = loaded.as_ref() {
+            return Ok(Arc::clone(indexes));
+        }
+        let io_error = |error| segment_scan::ScanError::io(self.log_path(), error);
+        let found = match self.summary {
+            Some(summary) => SegmentIndexes::open(&self.context, self.name, &summary).map_err(io_error)?,
+            None => None,
+        };
+        let indexes = match found {
+            Some(indexes) => indexes,
+            None => segment_scan::rebuild_indexes(self)?,
+        };
+        let indexes = Arc::new(indexes);
+        *loaded = Some(Arc::clone(&indexes));
+        Ok(indexes)
+    }
+
+    fn file(&self) -> io::Result<Arc<dyn StorageFile>> {
+        match &self.file {
+            Some(file) => Ok(Arc::clone(file)),
+            None => self.context.environment.open_file(&self.log_path(), OpenMode::Read),
+        }
+    }
+
+    fn mapping(&self, len_bytes: u64) -> io::Result<Arc<dyn Mapping>> {
+        let reaches = |mapping: &Arc<dyn Mapping>| mapping.len_bytes() >= len_bytes;
+        let mapped = self.mapping.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(mapping) = mapped.filter(reaches) {
+            return Ok(mapping);
+        }
+        let mut mapped = self.mapping.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mapping) = mapped.as_ref().filter(|mapping| reaches(mapping)) {
+            return Ok(Arc::clone(mapping));
+        }
+        let mapping = self.file()?.map(len_bytes.max(self.map_bytes))?;
+        *mapped = Some(Arc::clone(&mapping));
+        Ok(mapping)
+    }
+}
+
+/// Removes the three files of a segment, the log first, so that indexes never outlive it unseen. Missing ones are fine.
+pub(crate) fn remove_files(environment: &dyn Environment, dir: &Path, name: SegmentName) -> io::Result<()> {
+    for ending in [LOG_ENDING, OFFSET_INDEX_ENDING, TIME_INDEX_ENDING] {
+        match environment.remove_file(&name.path(dir, ending)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,315 @@
+//! A sparse index: sorted 16-byte entries behind an [`IndexHeader`], searched through the mapping.
+//!
+//! Two of them stand beside each segment: offsets and Raft indexes to positions, and timestamps to offsets. While a
+//! segment is active the newest entries wait in memory until a page of them is full. An index is a cache: the file of an
+//! active segment is never trusted after a crash, and that of a sealed one only with a header that vouches for it.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crc32fast::Hasher;
+
+use crate::environment::{Environment, Mapping, OpenMode, StorageFile};
+use crate::identity::{LogIdentity, SegmentName};
+use crate::index_header::{INDEX_HEADER_BYTES, IndexHeader, IndexKind, SegmentSummary};
+
+/// Length of an entry of either index.
+pub(crate) const ENTRY_BYTES: usize = 16;
+
+/// Entries that wait in memory before they are written: one page.
+const PENDING_MAX: usize = 4096 / ENTRY_BYTES;
+
+/// Bytes read at once when a whole index is checked.
+const CHECK_BYTES: usize = 64 * 1024;
+
+/// Something that a sparse index is made of.
+pub(crate) trait IndexEntry: Copy + Send + Sync {
+    /// Which file the entries stand in.
+    const KIND: IndexKind;
+
+    fn encode(self) -> [u8; ENTRY_BYTES];
+    fn decode(bytes: [u8; ENTRY_BYTES]) -> Self;
+}
+
+/// Where a frame stands: one entry at most per `index_interval_bytes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OffsetEntry {
+    /// Base offset of the frame, less the segment's.
+    pub(crate) relative_offset: u32,
+    /// Raft index of the frame, less the segment's.
+    pub(crate) relative_index: u32,
+    /// Byte position of the frame in the segment file.
+    pub(crate) position_bytes: u32,
+    /// crc32fast of the segment file below `position_bytes`, so that a cut segment need not be read again from its start.
+    pub(crate) prefix_crc: u32,
+}
+
+impl IndexEntry for OffsetEntry {
+    const KIND: IndexKind = IndexKind::Offset;
+
+    fn encode(self) -> [u8; ENTRY_BYTES] {
+        let mut bytes = [0; ENTRY_BYTES];
+        bytes[0..4].copy_from_slice(&self.relative_offset.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.relative_index.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.position_bytes.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.prefix_crc.to_le_bytes());
+        bytes
+    }
+
+    fn decode([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]: [u8; ENTRY_BYTES]) -> Self {
+        Self {
+            relative_offset: u32::from_le_bytes([a, b, c, d]),
+            relative_index: u32::from_le_bytes([e, f, g, h]),
+            position_bytes: u32::from_le_bytes([i, j, k, l]),
+            prefix_crc: u32::from_le_bytes([m, n, o, p]),
+        }
+    }
+}
+
+/// What is known of the timestamps before an offset. Each stands beside the [`OffsetEntry`] of the same frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeEntry {
+    /// No record of the segment below the offset has a larger timestamp.
+    pub(crate) max_timestamp: i64,
+    /// The offset, less the segment's base offset.
+    pub(crate) relative_offset: u32,
+}
+
+impl IndexEntry for TimeEntry {
+    const KIND: IndexKind = IndexKind::Time;
+
+    fn encode(self) -> [u8; ENTRY_BYTES] {
+        let mut bytes = [0; ENTRY_BYTES];
+        bytes[0..8].copy_from_slice(&self.max_timestamp.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.relative_offset.to_le_bytes());
+        bytes
+    }
+
+    fn decode([a, b, c, d, e, f, g, h, i, j, k, l, ..]: [u8; ENTRY_BYTES]) -> Self {
+        Self {
+            max_timestamp: i64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            relative_offset: u32::from_le_bytes([i, j, k, l]),
+        }
+    }
+}
+
+/// A sparse index of one segment. One writer pushes and cuts; any number of readers search.
+#[derive(Debug)]
+pub(crate) struct SparseIndex<E> {
+    file: Arc<dyn StorageFile>,
+    /// Shared with readers, who search while the writer pushes: held for a binary search, never across I/O of theirs.
+    entries: RwLock<Entries<E>>,
+}
+
+#[derive(Debug)]
+struct Entries<E> {
+    /// Reaches over all entries in the file; replaced when the file has outgrown it.
+    mapping: Option<Arc<dyn Mapping>>,
+    /// How many entries stand in the file. They come first.
+    written: usize,
+    /// The entries after them.
+    pending: Vec<E>,
+}
+
+impl<E> Entries<E> {
+    fn len(&self) -> usize {
+        self.written + self.pending.len()
+    }
+}
+
+impl<E: IndexEntry> SparseIndex<E> {
+    /// Starts an empty index in the file at `path`, whatever was there before.
+    ///
+    /// # Errors
+    /// The file could not be made.
+    pub(crate) fn create(environment: &dyn Environment, path: &Path) -> io::Result<Self> {
+        match environment.remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = environment.open_file(path, OpenMode::CreateNew)?;
+        Ok(Self { file, entries: RwLock::new(Entries { mapping: None, written: 0, pending: Vec::new() }) })
+    }
+
+    /// Opens the index at `path` if its header fits the segment and its entries are what the header vouches for.
+    ///
+    /// # Errors
+    /// The file could not be read. A missing, foreign or damaged index is `None`, not an error.
+    pub(crate) fn open(
+        environment: &dyn Environment,
+        path: &Path,
+        identity: LogIdentity,
+        name: SegmentName,
+    ) -> io::Result<Option<(Self, IndexHeader)>> {
+        let Some((file, header)) = open_header(environment, path, E::KIND, identity, name, OpenMode::ReadWrite)? else {
+            return Ok(None);
+        };
+        let written = header.entry_count as usize;
+        let entries = Entries { mapping: None, written, pending: Vec::new() };
+        let index = Self { file, entries: RwLock::new(entries) };
+        let sound = index.entries_crc(written)? == header.entries_crc;
+        Ok(sound.then_some((index, header)))
+    }
+
+    /// Adds an entry. Its keys must not be below those of the last one.
+    ///
+    /// # Errors
+    /// A full page of entries could not be written; the entry is then not added.
+    pub(crate) fn push(&self, entry: E) -> io::Result<()> {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        if entries.pending.len() == PENDING_MAX {
+            self.write_pending(&mut entries)?;
+        }
+        entries.pending.push(entry);
+        Ok(())
+    }
+
+    /// Drops every entry from number `len` on.
+    pub(crate) fn cut(&self, len: usize) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        if len < entries.written {
+            entries.written = len;
+            entries.pending.clear();
+        } else {
+            let keep = len - entries.written;
+            entries.pending.truncate(keep);
+        }
+    }
+
+    /// Finds the last entry that is `before` what is searched for; `before` must hold for a prefix of the entries.
+    /// With it comes its number.
+    ///
+    /// # Errors
+    /// The file could not be read.
+    pub(crate) fn last(&self, before: impl Fn(&E) -> bool) -> io::Result<Option<(usize, E)>> {
+        {
+            let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+            if entries.written == 0 || self.is_mapped(&entries) {
+                return search(&entries, before);
+            }
+        }
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_mapped(&entries) {
+            // Twice what is needed, so that a growing index is mapped a handful of times, not once a page.
+            entries.mapping = Some(self.file.map(file_bytes(entries.written) * 2)?);
+        }
+        search(&entries, before)
+    }
+
+    /// Gives entry number `number`; `None` past the end.
+    ///
+    /// # Errors
+    /// The file could not be read.
+    pub(crate) fn get(&self, number: usize) -> io::Result<Option<E>> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pending) = number.checked_sub(entries.written) {
+            return Ok(entries.pending.get(pending).copied());
+        }
+        let mut bytes = [0; ENTRY_BYTES];
+        self.file.read_exact_at(&mut bytes, file_bytes(number))?;
+        Ok(Some(E::decode(bytes)))
+    }
+
+    /// Writes what waits in memory and the header, cuts the file to its length and makes it durable.
+    ///
+    /// # Errors
+    /// A write or the sync failed; the index is then as good as missing.
+    pub(crate) fn close(&self, identity: LogIdentity, name: SegmentName, summary: SegmentSummary) -> io::Result<()> {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        self.write_pending(&mut entries)?;
+        let written = entries.written;
+        drop(entries);
+        let entry_count = u32::try_from(written).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let entries_crc = self.entries_crc(written)?;
+        let header = IndexHeader { identity, name, summary, entry_count, entries_crc };
+        self.file.set_len(file_bytes(written))?;
+        self.file.write_all_at(&header.encode(E::KIND), 0)?;
+        self.file.sync_data()
+    }
+
+    fn is_mapped(&self, entries: &Entries<E>) -> bool {
+        entries.mapping.as_ref().is_some_and(|mapping| file_bytes(entries.written) <= mapping.len_bytes())
+    }
+
+    fn write_pending(&self, entries: &mut Entries<E>) -> io::Result<()> {
+        let bytes: Vec<u8> = entries.pending.iter().flat_map(|entry| entry.encode()).collect();
+        self.file.write_all_at(&bytes, file_bytes(entries.written))?;
+        entries.written += entries.pending.len();
+        entries.pending.clear();
+        Ok(())
+    }
+
+    /// Computes the checksum of the first `count` entries in the file.
+    fn entries_crc(&self, count: usize) -> io::Result<u32> {
+        let mut crc = Hasher::new();
+        let mut buffer = vec![0; CHECK_BYTES.min(count * ENTRY_BYTES)];
+        let mut at = INDEX_HEADER_BYTES as u64;
+        let end = file_bytes(count);
+        while at < end {
+            let part = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            self.file.read_exact_at(&mut buffer[..part], at)?;
+            crc.update(&buffer[..part]);
+            at += part as u64;
+        }
+        Ok(crc.finalize())
+    }
+}
+
+/// Length of an index file with `count` entries.
+fn file_bytes(count: usize) -> u64 {
+    (INDEX_HEADER_BYTES + count * ENTRY_BYTES) as u64
+}
+
+/// Opens an index file and reads its header; `None` where it is missing, damaged, of another segment, or not exactly as
+/// long as it says.
+pub(crate) fn open_header(
+    environment: &dyn Environment,
+    path: &Path,
+    kind: IndexKind,
+    identity: LogIdentity,
+    name: SegmentName,
+    mode: OpenMode,
+) -> io::Result<Option<(Arc<dyn StorageFile>, IndexHeader)>> {
+    let file = match environment.open_file(path, mode) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let len_bytes = file.len_bytes()?;
+    if len_bytes < INDEX_HEADER_BYTES as u64 {
+        return Ok(None);
+    }
+    let mut bytes = [0; INDEX_HEADER_BYTES];
+    file.read_exact_at(&mut bytes, 0)?;
+    let header = IndexHeader::decode(kind, &bytes).filter(|header| {
+        header.identity == identity && header.name == name && file_bytes(header.entry_count as usize) == len_bytes
+    });
+    Ok(header.map(|header| (file, header)))
+}
+
+/// Searches the written entries through the mapping, then the pending ones.
+fn search<E: IndexEntry>(entries: &Entries<E>, before: impl Fn(&E) -> bool) -> io::Result<Option<(usize, E)>> {
+    let entry_at = |number: usize| -> io::Result<E> {
+        if let Some(pending) = number.checked_sub(entries.written) {
+            return entries.pending.get(pending).copied().ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
+        }
+        let mapping = entries.mapping.as_ref().ok_or(io::ErrorKind::UnexpectedEof)?;
+        let mut bytes = [0; ENTRY_BYTES];
+        mapping.read_exact_at(&mut bytes, file_bytes(number))?;
+        Ok(E::decode(bytes))
+    };
+    let (mut low, mut high) = (0, entries.len());
+    let mut found = None;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let entry = entry_at(middle)?;
+        if before(&entry) {
+            found = Some((middle, entry));
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,167 @@
+//! Cutting a suffix: entries that were never committed and that another leader's will replace.
+
+use std::io;
+use std::sync::Arc;
+
+use tidelog_proto::ids::RaftIndex;
+
+use super::{ActiveSegment, LogWriter, WriteError};
+use crate::checkpoint::Checkpoint;
+use crate::environment::{OpenMode, StorageFile};
+use crate::frame_chain::{Density, FrameChain};
+use crate::identity::LOG_ENDING;
+use crate::segment::{Segment, SegmentIndexes, remove_files};
+use crate::segment_scan::{ScanError, sound_frame};
+use crate::segment_tail::SegmentTail;
+
+/// Bytes zeroed in one write.
+const ZERO_BYTES: usize = 256 * 1024;
+
+impl LogWriter {
+    /// Cuts every entry from index `from` on. Durable when it returns: no later crash brings a cut entry back.
+    ///
+    /// The caller has no sync of this log under way. Cutting nothing is fine.
+    ///
+    /// # Errors
+    /// [`WriteError::Committed`] where `from` is below the committed mark, with nothing changed; a failed write or sync,
+    /// which poisons the log.
+    pub fn truncate_suffix(&mut self, from: RaftIndex) -> Result<(), WriteError> {
+        self.usable()?;
+        let committed_end = self.shared.stable.load().index;
+        if from < committed_end {
+            return Err(WriteError::Committed { from, committed_end });
+        }
+        if from >= self.end_index() {
+            return Ok(());
+        }
+        self.leave_clean_end()?;
+        self.durable_end = self.durable_end.min(from);
+        if self.checkpoint.durable_end > from {
+            self.replace_checkpoint(Checkpoint { durable_end: from, ..self.checkpoint })?;
+        }
+        let number = self.shared.view.load().segment_of_index(from);
+        let cut = self.tail_before(number, from)?;
+        let outcome = self.cut_to(number, cut);
+        self.or_poison(outcome)
+    }
+
+    /// Makes segment `number` the active one with everything behind `tail` gone.
+    fn cut_to(&mut self, number: usize, cut: Cut) -> io::Result<()> {
+        let old_end_bytes = self.shared.view.load().segment_bytes(number);
+        let dropped: Vec<Arc<Segment>> = self.segments.drain(number + 1..).collect();
+        let segment = Arc::clone(&self.segments[number]);
+        if segment.summary.is_some() {
+            self.reopen(number, cut)?;
+        } else {
+            self.active.indexes.cut(cut.index_entries);
+            self.active.tail = cut.tail;
+        }
+        // Readers stop before any byte changes; those that were copying notice by the count.
+        self.truncations += 1;
+        self.publish();
+        for segment in dropped.iter().rev() {
+            remove_files(self.context.environment.as_ref(), &self.context.dir, segment.name)?;
+        }
+        if !dropped.is_empty() {
+            self.context.environment.sync_dir(&self.context.dir)?;
+        }
+        let start_bytes = self.active.tail.position_bytes;
+        zero(self.active.file.as_ref(), start_bytes, old_end_bytes)?;
+        self.active.file.sync_data()
+    }
+
+    /// Opens a sealed segment for writing again, its end at the cut.
+    fn reopen(&mut self, number: usize, cut: Cut) -> io::Result<()> {
+        let name = self.segments[number].name;
+        let path = self.context.path(name, LOG_ENDING);
+        let file = self.context.environment.open_file(&path, OpenMode::ReadWrite)?;
+        let allocated_bytes = file.len_bytes()?;
+        cut.indexes.cut(cut.index_entries);
+        let segment = Segment::active(
+            Arc::clone(&self.context),
+            name,
+            Arc::clone(&file),
+            Arc::clone(&cut.indexes),
+            self.config.segment_bytes,
+        );
+        self.segments[number] = Arc::new(segment);
+        self.active = ActiveSegment { file, indexes: cut.indexes, tail: cut.tail, allocated_bytes };
+        Ok(())
+    }
+
+    /// Finds out what the tail of segment `number` was before entry `from` was added.
+    fn tail_before(&self, number: usize, from: RaftIndex) -> Result<Cut, ScanError> {
+        let segment = &self.segments[number];
+        let indexes = segment.indexes()?;
+        let io_error = |error| ScanError::io(segment.log_path(), error);
+        let header = self.context.header(segment.name);
+        let relative = from.distance_from(segment.base_index()).unwrap_or(0);
+        let whole = match segment.summary {
+            Some(summary) => SegmentTail::at_end(header, &summary, None),
+            None => self.active.tail.clone(),
+        };
+        // Strictly before, so that one frame at least is read again and term and append time are exact.
+        let found = indexes.offsets.last(|entry| u64::from(entry.relative_index) < relative).map_err(io_error)?;
+        let before = self.chain_before(number);
+        let (mut tail, index_entries) = match found {
+            Some((at, entry)) => {
+                let time = indexes.times.get(at).map_err(io_error)?;
+                (whole.at_entry(entry, time, before), at + 1)
+            }
+            None => (SegmentTail::new(header, before), 0),
+        };
+        let end_bytes = self.shared.view.load().segment_bytes(number);
+        while tail.chain.next_index < from {
+            self.add_frame_at(segment, &mut tail, end_bytes)?;
+        }
+        Ok(Cut { tail, index_entries, indexes })
+    }
+
+    fn add_frame_at(&self, segment: &Segment, tail: &mut SegmentTail, end_bytes: u64) -> Result<(), ScanError> {
+        let (stable, position) = (**self.shared.stable.load(), tail.position_bytes);
+        let start = (position, FrameChain { ..tail.chain });
+        let mut cursor = crate::frame_cursor::FrameCursor::new(segment, stable, end_bytes, start, 1);
+        let meta =
+            cursor.peek()?.ok_or_else(|| ScanError::io(segment.log_path(), io::ErrorKind::UnexpectedEof.into()))?;
+        let bytes = segment
+            .copy(position..position + meta.frame_bytes)
+            .map_err(|error| ScanError::io(segment.log_path(), error))?;
+        match sound_frame(&self.context, &bytes, &tail.chain, Density::Dense) {
+            Ok(meta) => tail.advance(&meta, &[&bytes]),
+            Err(fault) => return Err(cursor.damaged(fault)),
+        }
+        Ok(())
+    }
+
+    /// Gives what the first frame of segment `number` followed.
+    fn chain_before(&self, number: usize) -> FrameChain {
+        let name = self.segments[number].name;
+        let start = FrameChain::starting_at(name.base_offset, name.base_index);
+        let previous = number.checked_sub(1).and_then(|previous| self.segments[previous].summary);
+        match previous {
+            Some(summary) => {
+                FrameChain { last_term: summary.last_term, last_append_time_ms: summary.last_append_time_ms, ..start }
+            }
+            None => start,
+        }
+    }
+}
+
+/// What is left of a segment.
+struct Cut {
+    tail: SegmentTail,
+    index_entries: usize,
+    indexes: Arc<SegmentIndexes>,
+}
+
+/// Writes zeros from `start_bytes` to `end_bytes`: what was cut must not parse as frames again.
+pub(crate) fn zero(file: &dyn StorageFile, start_bytes: u64, end_bytes: u64) -> io::Result<()> {
+    let zeros = vec![0; ZERO_BYTES.min(usize::try_from(end_bytes.saturating_sub(start_bytes)).unwrap_or(ZERO_BYTES))];
+    let mut at = start_bytes;
+    while at < end_bytes {
+        let part = zeros.len().min(usize::try_from(end_bytes - at).unwrap_or(usize::MAX));
+        file.write_all_at(&zeros[..part], at)?;
+        at += part as u64;
+    }
+    Ok(())
+}
