@@ -43,7 +43,8 @@ pub trait Environment: fmt::Debug + Send + Sync + 'static {
     /// As [`OpenMode`] says, and whatever the file system answers.
     fn open_file(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn StorageFile>>;
 
-    /// Moves a file over whatever has the name `to`, in one step. Durable after [`Environment::sync_dir`].
+    /// Moves a file over whatever has the name `to` in the same directory, in one step. Durable after
+    /// [`Environment::sync_dir`].
     ///
     /// # Errors
     /// Whatever the file system answers.
@@ -163,13 +164,15 @@ pub trait Mapping: fmt::Debug + Send + Sync {
     /// change again while any slice of them lives.
     ///
     /// # Errors
-    /// `UnexpectedEof` where the range ends past the mapping.
+    /// `UnexpectedEof` where the range ends past the mapping, or past the end of the file, where the simulated
+    /// environment panics.
     fn bytes(self: Arc<Self>, range: Range<u64>) -> io::Result<Bytes>;
 
-    /// Copies a few published bytes out.
+    /// Copies a few bytes out. While they are being written, each may arrive old or new.
     ///
     /// # Errors
-    /// `UnexpectedEof` where the range ends past the mapping.
+    /// `UnexpectedEof` where the range ends past the mapping, or past the end of the file, where the simulated
+    /// environment panics.
     fn read_exact_at(&self, buffer: &mut [u8], position_bytes: u64) -> io::Result<()>;
 }
 
