@@ -23,6 +23,21 @@ mod records;
 mod retain;
 mod varint;
 
+#[cfg(test)]
+mod builder_tests;
+#[cfg(test)]
+mod decompress_tests;
+#[cfg(test)]
+mod header_tests;
+#[cfg(test)]
+mod produce_tests;
+#[cfg(test)]
+mod records_tests;
+#[cfg(test)]
+mod retain_tests;
+#[cfg(test)]
+mod samples;
+
 pub use assign::{AssignError, assign, stamp_log_append_time};
 pub use attributes::{Attributes, TimestampType};
 pub use builder::{BatchBuilder, BuildError, PushError};

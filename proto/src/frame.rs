@@ -1,6 +1,8 @@
 //! The 40-byte frame around everything in a segment file: one frame is one Raft entry.
 
 mod error;
+#[cfg(test)]
+mod frame_tests;
 mod header;
 mod owned;
 mod view;

@@ -312,7 +312,6 @@ impl std::error::Error for TopicNameError {}
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

@@ -143,3 +143,83 @@ impl fmt::Display for SegmentHeaderError {
 }
 
 impl std::error::Error for SegmentHeaderError {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn header() -> SegmentHeader {
+        SegmentHeader {
+            topic_id: TopicId::new(*b"0123456789abcdef"),
+            partition: PartitionId::new(7),
+            base_offset: Offset::new(0x0102),
+            base_index: RaftIndex::new(0x0304),
+        }
+    }
+
+    /// Decodes the header after a change of one field, under a true checksum.
+    fn decode_with(at: usize, field: &[u8]) -> Result<SegmentHeader, SegmentHeaderError> {
+        let mut bytes = header().encode();
+        bytes[at..at + field.len()].copy_from_slice(field);
+        let crc = crc32fast::hash(&bytes[..CRC_AT]);
+        bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+        SegmentHeader::decode(&bytes)
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let mut expected = b"TIDELOG1\x01\0\0\0\x07\0\0\x000123456789abcdef\x02\x01\0\0\0\0\0\0\x04\x03".to_vec();
+        expected.resize(CRC_AT, 0);
+        expected.extend(0xc08b_8150_u32.to_le_bytes());
+        assert_eq!(header().encode()[..], expected);
+    }
+
+    #[test]
+    fn every_bit_flip_and_truncation_is_refused() {
+        let bytes = header().encode();
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(SegmentHeader::decode(&damaged).is_err(), "bit {bit}");
+        }
+        for available in 0..bytes.len() {
+            let truncated = SegmentHeaderError::Truncated { available };
+            assert_eq!(SegmentHeader::decode(&bytes[..available]), Err(truncated));
+        }
+    }
+
+    #[test]
+    fn what_this_version_does_not_know_is_refused() {
+        assert_eq!(SegmentHeader::decode(&[0; 64]), Err(SegmentHeaderError::Magic([0; 8])));
+        assert_eq!(decode_with(8, &[2]), Err(SegmentHeaderError::UnknownVersion(2)));
+        assert_eq!(decode_with(10, &[1]), Err(SegmentHeaderError::Reserved));
+        assert_eq!(decode_with(59, &[1]), Err(SegmentHeaderError::Reserved));
+        let far = Offset::new(1 << 63);
+        assert_eq!(decode_with(32, &far.get().to_le_bytes()), Err(SegmentHeaderError::BaseOffset(far)));
+    }
+
+    proptest! {
+        #[test]
+        fn headers_round_trip(
+            topic_id: [u8; 16],
+            partition: u32,
+            base_offset in 0..=i64::MAX.unsigned_abs(),
+            base_index: u64,
+        ) {
+            let header = SegmentHeader {
+                topic_id: TopicId::new(topic_id),
+                partition: PartitionId::new(partition),
+                base_offset: Offset::new(base_offset),
+                base_index: RaftIndex::new(base_index),
+            };
+            prop_assert_eq!(SegmentHeader::decode(&header.encode()), Ok(header));
+        }
+
+        #[test]
+        fn any_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert!(SegmentHeader::decode(&bytes).is_err());
+        }
+    }
+}
