@@ -15,8 +15,9 @@ pub(crate) const INDEX_HEADER_BYTES: usize = 128;
 const VERSION: u16 = 1;
 
 const HAS_MAX_TIMESTAMP: u16 = 1;
-const HAS_COMPACTED_AT: u16 = 1 << 1;
-const KNOWN_FLAGS: u16 = HAS_MAX_TIMESTAMP | HAS_COMPACTED_AT;
+const HAS_TOMBSTONES_SINCE: u16 = 1 << 1;
+const IS_COMPACTED: u16 = 1 << 2;
+const KNOWN_FLAGS: u16 = HAS_MAX_TIMESTAMP | HAS_TOMBSTONES_SINCE | IS_COMPACTED;
 
 /// What must be known of a whole segment to open a log without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +34,11 @@ pub struct SegmentSummary {
     pub last_append_time_ms: i64,
     /// Largest record timestamp; `None` where there is no record.
     pub max_timestamp: Option<i64>,
-    /// When the segment was compacted for the first time, by the wall clock; `None` where it never was.
-    pub compacted_at_ms: Option<i64>,
+    /// Compaction has rewritten it: entries and records may be missing.
+    pub is_compacted: bool,
+    /// When all of it had been compacted for the first time, by the wall clock: its tombstones may go
+    /// `delete_retention_ms` later.
+    pub tombstones_since_ms: Option<i64>,
     /// Length of the header and all frames.
     pub log_bytes: u64,
     /// crc32fast of those bytes.
@@ -74,8 +78,11 @@ impl IndexHeader {
         if summary.max_timestamp.is_some() {
             flags |= HAS_MAX_TIMESTAMP;
         }
-        if summary.compacted_at_ms.is_some() {
-            flags |= HAS_COMPACTED_AT;
+        if summary.tombstones_since_ms.is_some() {
+            flags |= HAS_TOMBSTONES_SINCE;
+        }
+        if summary.is_compacted {
+            flags |= IS_COMPACTED;
         }
         let mut bytes = [0; INDEX_HEADER_BYTES];
         let mut at = 0;
@@ -96,7 +103,7 @@ impl IndexHeader {
         put(&summary.first_append_time_ms.to_le_bytes());
         put(&summary.last_append_time_ms.to_le_bytes());
         put(&summary.max_timestamp.unwrap_or(0).to_le_bytes());
-        put(&summary.compacted_at_ms.unwrap_or(0).to_le_bytes());
+        put(&summary.tombstones_since_ms.unwrap_or(0).to_le_bytes());
         put(&summary.log_bytes.to_le_bytes());
         put(&summary.log_crc.to_le_bytes());
         put(&self.entry_count.to_le_bytes());
@@ -131,7 +138,8 @@ impl IndexHeader {
             first_append_time_ms: i64::from_le_bytes(fields.take()),
             last_append_time_ms: i64::from_le_bytes(fields.take()),
             max_timestamp: fields.take_if(flags & HAS_MAX_TIMESTAMP != 0),
-            compacted_at_ms: fields.take_if(flags & HAS_COMPACTED_AT != 0),
+            is_compacted: flags & IS_COMPACTED != 0,
+            tombstones_since_ms: fields.take_if(flags & HAS_TOMBSTONES_SINCE != 0),
             log_bytes: u64::from_le_bytes(fields.take()),
             log_crc: u32::from_le_bytes(fields.take()),
         };
@@ -176,7 +184,8 @@ mod tests {
                 first_append_time_ms: 1_000,
                 last_append_time_ms: 2_000,
                 max_timestamp: Some(-1),
-                compacted_at_ms: None,
+                is_compacted: true,
+                tombstones_since_ms: None,
                 log_bytes: 4096,
                 log_crc: 0xdead_beef,
             },

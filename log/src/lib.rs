@@ -18,6 +18,7 @@ mod locate;
 mod mapped_file;
 mod open;
 mod reader;
+pub mod retention;
 mod segment;
 mod segment_scan;
 mod segment_tail;
@@ -28,8 +29,11 @@ mod view;
 mod writer;
 
 #[cfg(test)]
+mod compaction_tests;
+#[cfg(test)]
 mod log_tests;
 
+pub use compaction::{Compaction, CompactionError, CompactionPlan, CompactionStats};
 pub use config::{CleanupPolicy, ConfigError, LogConfig, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 pub use damage::{Damage, Fault};
 pub use frame_chain::ChainError;

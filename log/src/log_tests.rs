@@ -18,12 +18,8 @@ fn open(machine: &SimulatedEnvironment) -> Log {
 }
 
 fn no_op(index: u64) -> Frame {
-    let stamp = FrameStamp {
-        term: RaftTerm::new(1),
-        index: RaftIndex::new(index),
-        commit_lag: u32::MAX,
-        append_time_ms: 0,
-    };
+    let stamp =
+        FrameStamp { term: RaftTerm::new(1), index: RaftIndex::new(index), commit_lag: u32::MAX, append_time_ms: 0 };
     Frame::internal(IDENTITY.seed(), FrameType::NoOp, stamp, Offset::new(0), &index.to_le_bytes()).unwrap()
 }
 

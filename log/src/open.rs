@@ -246,8 +246,7 @@ impl Opening {
         let density = if is_below_start { Density::Rising } else { Density::Dense };
         let indexes = SegmentIndexes::create(&self.context, name).map_err(|error| io_error(&index_path, error))?;
         let mut tail = scan_sealed(&self.context, name, density, Some(&indexes))?;
-        // When it was compacted is not in its frames; now is the latest that it can have been.
-        tail.compacted_at_ms = is_below_start.then(|| environment.now_ms());
+        tail.is_compacted = is_below_start;
         let summary = tail.summary();
         if !connects(&summary) {
             return Err(OpenError::Damaged(Box::new(Damage {

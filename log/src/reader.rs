@@ -252,7 +252,7 @@ impl LogReader {
             let (truncated, replaced) =
                 (now.truncations != view.truncations, !Arc::ptr_eq(&now.segments, &view.segments));
             match outcome {
-                Ok((found, copied)) if !(copied && truncated) => return Ok(found),
+                Ok((found, copied)) if !(copied && (truncated || replaced)) => return Ok(found),
                 Err(error) if !(truncated || (replaced && error.is_about_files())) => return Err(error),
                 _ => {}
             }

@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use tidelog_proto::frame::FrameSeed;
@@ -99,8 +99,9 @@ pub(crate) struct Segment {
     pub(crate) name: SegmentName,
     /// What a sealed segment holds; `None` for the active one, whose end is in the [`LogView`](crate::view::LogView).
     pub(crate) summary: Option<SegmentSummary>,
-    /// The file of the active segment; a sealed segment needs none, its mapping holds on to it.
-    file: Option<Arc<dyn StorageFile>>,
+    /// The file of the active segment, and of a sealed one that had to be opened: what it holds then stays readable when
+    /// the name is taken by another file. Most sealed segments need none, their mapping holds on to it.
+    file: OnceLock<Arc<dyn StorageFile>>,
     /// Made when first read, and again when the active segment has outgrown it.
     mapping: RwLock<Option<Arc<dyn Mapping>>>,
     /// Loaded when first searched; loading checks the files and rebuilds them if in doubt, once at a time.
@@ -122,7 +123,7 @@ impl Segment {
             context,
             name,
             summary: None,
-            file: Some(file),
+            file: OnceLock::from(file),
             mapping: RwLock::new(None),
             indexes: Mutex::new(Some(indexes)),
             map_bytes,
@@ -135,7 +136,7 @@ impl Segment {
             context,
             name,
             summary: Some(summary),
-            file: None,
+            file: OnceLock::new(),
             mapping: RwLock::new(None),
             indexes: Mutex::new(None),
             map_bytes: summary.log_bytes,
@@ -150,7 +151,7 @@ impl Segment {
             context: Arc::clone(&self.context),
             name: self.name,
             summary: Some(summary),
-            file: None,
+            file: OnceLock::new(),
             mapping: RwLock::new(mapping),
             indexes: Mutex::new(indexes),
             map_bytes: summary.log_bytes,
@@ -182,11 +183,12 @@ impl Segment {
         Ok(bytes.into())
     }
 
-    /// Opens what reading needs, so that the segment stays readable after its files are gone.
+    /// Opens all that reading needs, so that a sealed segment stays readable when its files are replaced.
     pub(crate) fn pin(&self) -> Result<(), segment_scan::ScanError> {
-        if let Some(summary) = self.summary {
-            self.mapping(summary.log_bytes).map_err(|error| segment_scan::ScanError::io(self.log_path(), error))?;
-        }
+        let log_bytes = self.summary.map_or(0, |summary| summary.log_bytes);
+        self.file()
+            .and_then(|_| self.mapping(log_bytes))
+            .map_err(|error| segment_scan::ScanError::io(self.log_path(), error))?;
         self.indexes().map(drop)
     }
 
@@ -212,10 +214,11 @@ impl Segment {
     }
 
     fn file(&self) -> io::Result<Arc<dyn StorageFile>> {
-        match &self.file {
-            Some(file) => Ok(Arc::clone(file)),
-            None => self.context.environment.open_file(&self.log_path(), OpenMode::Read),
+        if let Some(file) = self.file.get() {
+            return Ok(Arc::clone(file));
         }
+        let file = self.context.environment.open_file(&self.log_path(), OpenMode::Read)?;
+        Ok(Arc::clone(self.file.get_or_init(|| file)))
     }
 
     fn mapping(&self, len_bytes: u64) -> io::Result<Arc<dyn Mapping>> {
@@ -228,7 +231,11 @@ impl Segment {
         if let Some(mapping) = mapped.as_ref().filter(|mapping| reaches(mapping)) {
             return Ok(Arc::clone(mapping));
         }
-        let mapping = self.file()?.map(len_bytes.max(self.map_bytes))?;
+        let file = match self.file.get() {
+            Some(file) => Arc::clone(file),
+            None => self.context.environment.open_file(&self.log_path(), OpenMode::Read)?,
+        };
+        let mapping = file.map(len_bytes.max(self.map_bytes))?;
         *mapped = Some(Arc::clone(&mapping));
         Ok(mapping)
     }

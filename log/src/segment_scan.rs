@@ -100,9 +100,9 @@ pub(crate) fn sound_frame(
     Ok(meta)
 }
 
-/// Tells how a segment that ends in `end` must be linked: compaction leaves gaps.
+/// Tells how the frames of a segment must be linked: compaction leaves gaps.
 pub(crate) fn density_of(summary: Option<&SegmentSummary>) -> Density {
-    if summary.is_some_and(|summary| summary.compacted_at_ms.is_some()) { Density::Rising } else { Density::Dense }
+    if summary.is_some_and(|summary| summary.is_compacted) { Density::Rising } else { Density::Dense }
 }
 
 /// Scans a whole segment file that should be sound up to its very end, and derives what it holds.
@@ -148,11 +148,9 @@ pub(crate) fn rebuild_indexes(segment: &Segment) -> Result<SegmentIndexes, ScanE
     let io_error = |error| ScanError::io(segment.log_path(), error);
     let indexes = SegmentIndexes::create(context, segment.name).map_err(io_error)?;
     let density = density_of(segment.summary.as_ref());
-    let mut tail = scan_sealed(context, segment.name, density, Some(&indexes))?;
-    tail.compacted_at_ms = segment.summary.and_then(|summary| summary.compacted_at_ms);
-    indexes
-        .close(context.identity, segment.name, segment.summary.unwrap_or_else(|| tail.summary()))
-        .map_err(io_error)?;
+    let tail = scan_sealed(context, segment.name, density, Some(&indexes))?;
+    let summary = segment.summary.unwrap_or_else(|| tail.summary());
+    indexes.close(context.identity, segment.name, summary).map_err(io_error)?;
     Ok(indexes)
 }
 

@@ -18,7 +18,8 @@ pub(crate) struct SegmentTail {
     log_crc: u32,
     pub(crate) first_append_time_ms: Option<i64>,
     max_timestamp: Option<i64>,
-    pub(crate) compacted_at_ms: Option<i64>,
+    pub(crate) is_compacted: bool,
+    pub(crate) tombstones_since_ms: Option<i64>,
     /// Where the last index entry points, or the first frame.
     last_entry_position_bytes: u64,
 }
@@ -35,7 +36,8 @@ impl SegmentTail {
             log_crc: crc32fast::hash(&header.encode()),
             first_append_time_ms: None,
             max_timestamp: None,
-            compacted_at_ms: None,
+            is_compacted: false,
+            tombstones_since_ms: None,
             last_entry_position_bytes: position_bytes,
         }
     }
@@ -55,7 +57,8 @@ impl SegmentTail {
             log_crc: summary.log_crc,
             first_append_time_ms: (!is_empty).then_some(summary.first_append_time_ms),
             max_timestamp: summary.max_timestamp,
-            compacted_at_ms: summary.compacted_at_ms,
+            is_compacted: summary.is_compacted,
+            tombstones_since_ms: summary.tombstones_since_ms,
             last_entry_position_bytes: last_entry
                 .map_or(SEGMENT_HEADER_BYTES as u64, |entry| u64::from(entry.position_bytes)),
         }
@@ -133,7 +136,8 @@ impl SegmentTail {
             first_append_time_ms: self.first_append_time_ms.unwrap_or(self.chain.last_append_time_ms),
             last_append_time_ms: self.chain.last_append_time_ms,
             max_timestamp: self.max_timestamp,
-            compacted_at_ms: self.compacted_at_ms,
+            is_compacted: self.is_compacted,
+            tombstones_since_ms: self.tombstones_since_ms,
             log_bytes: self.position_bytes,
             log_crc: self.log_crc,
         }

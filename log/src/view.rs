@@ -51,11 +51,6 @@ impl LogView {
             .map_or(0, |segment| segment.summary.map_or(self.end.active_bytes, |summary| summary.log_bytes))
     }
 
-    /// Gives the first index after segment number `number`.
-    pub(crate) fn segment_end_index(&self, number: usize) -> RaftIndex {
-        self.segments.get(number + 1).map_or(self.end.index, |next| next.base_index())
-    }
-
     /// Gives the first offset after segment number `number`.
     pub(crate) fn segment_end_offset(&self, number: usize) -> Offset {
         self.segments.get(number + 1).map_or(self.end.offset, |next| next.base_offset())

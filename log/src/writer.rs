@@ -32,14 +32,14 @@ use crate::view::{LogEnd, LogView, SharedLog};
 /// the log is poisoned: every later call is refused until it is opened again, because nobody knows what the disk holds.
 #[derive(Debug)]
 pub struct LogWriter {
-    context: Arc<SegmentContext>,
+    pub(crate) context: Arc<SegmentContext>,
     config: LogConfig,
-    shared: Arc<SharedLog>,
+    pub(crate) shared: Arc<SharedLog>,
     /// As in the published view.
-    segments: Vec<Arc<Segment>>,
+    pub(crate) segments: Vec<Arc<Segment>>,
     active: ActiveSegment,
     /// As it stands on disk.
-    checkpoint: Checkpoint,
+    pub(crate) checkpoint: Checkpoint,
     /// Every entry below this index is known to be durable.
     durable_end: RaftIndex,
     /// As in the published view.
@@ -230,18 +230,18 @@ impl LogWriter {
         self.poisoned = true;
     }
 
-    fn usable(&self) -> Result<(), WriteError> {
+    pub(crate) fn usable(&self) -> Result<(), WriteError> {
         if self.poisoned { Err(WriteError::Poisoned) } else { Ok(()) }
     }
 
-    fn or_poison<T>(&mut self, outcome: io::Result<T>) -> Result<T, WriteError> {
+    pub(crate) fn or_poison<T>(&mut self, outcome: io::Result<T>) -> Result<T, WriteError> {
         outcome.map_err(|error| {
             self.poisoned = true;
             WriteError::Io { dir: self.context.dir.clone(), error }
         })
     }
 
-    fn replace_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), WriteError> {
+    pub(crate) fn replace_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), WriteError> {
         let outcome = checkpoint.write(self.context.environment.as_ref(), &self.context.dir);
         self.or_poison(outcome)?;
         self.checkpoint = checkpoint;
@@ -260,7 +260,7 @@ impl LogWriter {
         self.segments.last().map(|segment| segment.name).expect("a log has an active segment")
     }
 
-    fn publish(&self) {
+    pub(crate) fn publish(&self) {
         let view = view_of(&self.segments, &self.active, &self.checkpoint, self.truncations);
         self.shared.view.store(Arc::new(view));
     }

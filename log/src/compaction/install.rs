@@ -1,0 +1,160 @@
+//! Swapping rewritten segments in.
+//!
+//! The order on disk: the output and its indexes are durable under waiting names; the manifest is written (from here on
+//! the swap happens, whatever befalls the process); the output takes the log's name, the other sources go, the indexes
+//! take theirs; the directory is synced; the manifest goes. Every step can be done twice.
+
+use std::io;
+use std::sync::Arc;
+
+use tidelog_proto::ids::{Offset, RaftIndex};
+
+use super::manifest::Manifest;
+use super::rewrite::Output;
+use super::{Compaction, CompactionStats};
+use crate::checkpoint::Checkpoint;
+use crate::environment::{Environment, OpenMode};
+use crate::identity::{COMPACTED_ENDING, LOG_ENDING, OFFSET_INDEX_ENDING, SegmentName, TIME_INDEX_ENDING};
+use crate::open::OpenError;
+use crate::segment::{Segment, SegmentContext, remove_files};
+use crate::writer::{LogWriter, WriteError};
+
+/// Ending of an output's offset index while it waits.
+pub(super) const COMPACTED_OFFSET_INDEX_ENDING: &str = "compacted-index";
+/// Ending of an output's time index while it waits.
+pub(super) const COMPACTED_TIME_INDEX_ENDING: &str = "compacted-timeindex";
+
+/// Waiting endings, each with the one that it becomes. The log comes first: indexes are believed only if they fit it.
+const RENAMES: [(&str, &str); 3] = [
+    (COMPACTED_ENDING, LOG_ENDING),
+    (COMPACTED_OFFSET_INDEX_ENDING, OFFSET_INDEX_ENDING),
+    (COMPACTED_TIME_INDEX_ENDING, TIME_INDEX_ENDING),
+];
+
+impl LogWriter {
+    /// Puts the rewritten segments in the place of those that they were made from. Readers of the old ones keep them.
+    ///
+    /// An output whose sources are no longer all there (retention was faster) is thrown away.
+    ///
+    /// # Errors
+    /// A file could not be written or renamed: the log is poisoned, and the swap is finished when it is opened again.
+    pub fn install_compaction(&mut self, compaction: Compaction) -> Result<CompactionStats, WriteError> {
+        self.usable()?;
+        let Compaction { outputs, compacted_to, stats } = compaction;
+        for output in outputs {
+            self.install(&output)?;
+        }
+        self.note_compacted_to(compacted_to)?;
+        Ok(stats)
+    }
+
+    fn install(&mut self, output: &Output) -> Result<(), WriteError> {
+        let context = Arc::clone(&self.context);
+        let sources = &output.sources;
+        let first = self.segments.iter().position(|segment| Arc::ptr_eq(segment, &sources[0]));
+        let in_place = first.filter(|first| {
+            let found = self.segments.get(*first..*first + sources.len());
+            found.is_some_and(|found| found.iter().zip(sources).all(|(found, source)| Arc::ptr_eq(found, source)))
+        });
+        let Some(first) = in_place else {
+            let outcome = remove_compacted(&context, output.name);
+            return self.or_poison(outcome);
+        };
+        for source in sources {
+            source.pin()?;
+        }
+        let names = sources.iter().map(|source| source.name).collect();
+        let manifest = Manifest { sources: names, log_bytes: output.summary.log_bytes };
+        let outcome = manifest.write(&context).and_then(|()| apply(&context, &manifest));
+        self.or_poison(outcome)?;
+        let segment = Arc::new(Segment::sealed(context, output.name, output.summary));
+        self.segments.splice(first..first + sources.len(), [segment]);
+        self.publish();
+        Ok(())
+    }
+
+    fn note_compacted_to(&mut self, compacted_to: Offset) -> Result<(), WriteError> {
+        let compacted_to = self.checkpoint.compacted_to.max(compacted_to);
+        self.replace_checkpoint(Checkpoint { compacted_to, ..self.checkpoint })
+    }
+
+    pub(super) fn compacted_to(&self) -> Offset {
+        self.checkpoint.compacted_to
+    }
+
+    /// Gives the sealed segments that lie below the Raft start and the committed mark and are no younger than
+    /// `newest_ms`.
+    pub(super) fn segments_below_start(&self, newest_ms: i64) -> Vec<Arc<Segment>> {
+        let limit: RaftIndex = self.checkpoint.raft_start.min(self.shared.stable.load().index);
+        let lies_below = |segment: &&Arc<Segment>| {
+            segment
+                .summary
+                .is_some_and(|summary| summary.end_index <= limit && summary.last_append_time_ms <= newest_ms)
+        };
+        self.segments.iter().take_while(lies_below).cloned().collect()
+    }
+}
+
+/// Finishes a swap that a crash interrupted after its manifest was written, and removes what one before it left.
+///
+/// # Errors
+/// A damaged manifest, an output that is not the one that the manifest tells of, or an I/O error.
+pub(crate) fn finish_install(context: &SegmentContext) -> Result<(), OpenError> {
+    let io_error = |error| OpenError::Io { path: context.dir.clone(), error };
+    if let Some(manifest) = Manifest::read(context)? {
+        apply(context, &manifest).map_err(io_error)?;
+    }
+    let files = context.environment.list_files(&context.dir).map_err(io_error)?;
+    for file in files.iter().filter(|file| is_compacted_file(file)) {
+        context.environment.remove_file(&context.dir.join(file)).map_err(io_error)?;
+    }
+    Ok(())
+}
+
+/// Does what the manifest says, from whatever step on is left.
+fn apply(context: &SegmentContext, manifest: &Manifest) -> io::Result<()> {
+    let environment = context.environment.as_ref();
+    let name = manifest.sources[0];
+    let waiting = context.path(name, COMPACTED_ENDING);
+    match environment.open_file(&waiting, OpenMode::Read) {
+        Ok(file) if file.len_bytes()? != manifest.log_bytes => {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a compacted segment has the wrong length"));
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    for (from, to) in RENAMES {
+        match environment.rename(&context.path(name, from), &context.path(name, to)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    for source in &manifest.sources[1..] {
+        remove_files(environment, &context.dir, *source)?;
+    }
+    environment.sync_dir(&context.dir)?;
+    remove_if_there(environment, context, super::manifest::MANIFEST_FILE)?;
+    environment.sync_dir(&context.dir)
+}
+
+/// Removes an output that will not be swapped in.
+pub(super) fn remove_compacted(context: &SegmentContext, name: SegmentName) -> io::Result<()> {
+    for (ending, _) in RENAMES {
+        remove_if_there(context.environment.as_ref(), context, &name.file_name(ending))?;
+    }
+    Ok(())
+}
+
+fn remove_if_there(environment: &dyn Environment, context: &SegmentContext, file_name: &str) -> io::Result<()> {
+    match environment.remove_file(&context.dir.join(file_name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn is_compacted_file(file_name: &str) -> bool {
+    let Some((stem, ending)) = file_name.rsplit_once('.') else { return false };
+    RENAMES.iter().any(|(waiting, _)| *waiting == ending)
+        && SegmentName::parse_log(&format!("{stem}.{LOG_ENDING}")).is_some()
+}

@@ -1,0 +1,254 @@
+//! Compaction against what it promises, with crashes at every step.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use tidelog_proto::batch::{BatchBuilder, Compression, DecodeLimits, NewRecord};
+use tidelog_proto::frame::{Frame, FrameStamp, FrameType};
+use tidelog_proto::ids::{LeaderEpoch, Offset, PartitionId, RaftIndex, RaftTerm, TopicId};
+
+use crate::environment::Environment;
+use crate::environment::simulated::{CrashPoint, Rng, SimulatedEnvironment};
+use crate::{CleanupPolicy, CompactionStats, Log, LogConfig, LogIdentity};
+
+const IDENTITY: LogIdentity = LogIdentity { topic_id: TopicId::new([6; 16]), partition: PartitionId::new(0) };
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Key and value of a record to be appended.
+type Pair<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
+type Records = BTreeMap<u64, (Option<Vec<u8>>, Option<Vec<u8>>)>;
+
+fn open(machine: &SimulatedEnvironment, compaction_buffer_bytes: usize) -> Log {
+    let config = LogConfig {
+        segment_bytes: 1024,
+        index_interval_bytes: 100,
+        cleanup_policy: CleanupPolicy::Compact,
+        compaction_buffer_bytes,
+        min_cleanable_dirty_ratio: 0.0,
+        ..LogConfig::default()
+    };
+    Log::open(Arc::new(machine.clone()), Path::new("/log"), IDENTITY, config).unwrap()
+}
+
+fn stamp(log: &Log, now_ms: i64) -> FrameStamp {
+    FrameStamp {
+        term: RaftTerm::new(1),
+        index: log.writer.end_index(),
+        commit_lag: u32::MAX,
+        append_time_ms: now_ms.max(log.writer.last_append_time_ms().unwrap_or(0)),
+    }
+}
+
+fn append(log: &mut Log, now_ms: i64, compression: Compression, records: &[Pair<'_>]) {
+    let mut builder = BatchBuilder::new(compression);
+    for (key, value) in records {
+        builder.push(&NewRecord { timestamp: now_ms, key: *key, value: *value, ..NewRecord::default() }).unwrap();
+    }
+    let batch = builder.finish().unwrap().assigned(log.writer.end_offset(), LeaderEpoch::new(1)).unwrap();
+    let frame = Frame::data(IDENTITY.seed(), stamp(log, now_ms), batch);
+    log.writer.append(&[frame]).unwrap();
+}
+
+fn append_no_op(log: &mut Log, now_ms: i64) {
+    let offset = log.writer.end_offset();
+    let frame = Frame::internal(IDENTITY.seed(), FrameType::NoOp, stamp(log, now_ms), offset, &[]).unwrap();
+    log.writer.append(&[frame]).unwrap();
+}
+
+/// Appends random records; the model gets them too.
+fn append_random(log: &mut Log, machine: &SimulatedEnvironment, rng: &mut Rng, model: &mut Records) {
+    let codecs = [Compression::None, Compression::Gzip, Compression::Lz4];
+    let base_offset = log.writer.end_offset().get();
+    let mut records = Vec::new();
+    for offset in base_offset..=base_offset + rng.below(4) {
+        let key = (!rng.percent(5)).then(|| vec![b'k', u8::try_from(rng.below(20)).unwrap()]);
+        let value = (!rng.percent(20)).then(|| vec![b'v'; rng.index(40)]);
+        model.insert(offset, (key.clone(), value.clone()));
+        records.push((key, value));
+    }
+    let borrowed: Vec<_> = records.iter().map(|(key, value)| (key.as_deref(), value.as_deref())).collect();
+    append(log, machine.now_ms(), codecs[rng.index(3)], &borrowed);
+    if rng.percent(20) {
+        append_no_op(log, machine.now_ms());
+    }
+}
+
+fn read_all(log: &Log) -> Records {
+    let mut records = Records::new();
+    let mut next = log.reader.log_start_offset();
+    while next < log.reader.log_end_offset() {
+        let read = log.reader.read(next, log.reader.log_end_offset(), 700).unwrap();
+        assert!(read.next_offset > next, "stuck at {next}");
+        for batch in read.batches {
+            for record in batch.records(DecodeLimits::default()).unwrap() {
+                let record = record.unwrap();
+                let pair = (record.key.map(|key| key.to_vec()), record.value.map(|value| value.to_vec()));
+                assert!(records.insert(record.offset.get(), pair).is_none(), "{} twice", record.offset);
+            }
+        }
+        next = read.next_offset;
+    }
+    records
+}
+
+/// Commits everything, gives it up for compaction, and runs one round.
+fn compact(log: &mut Log, machine: &SimulatedEnvironment) -> Option<CompactionStats> {
+    log.writer.sync().unwrap();
+    let end = log.writer.end_index();
+    log.reader.advance_committed(end).unwrap();
+    log.writer.advance_start(log.reader.log_start_offset(), end).unwrap();
+    let plan = log.writer.plan_compaction(machine.now_ms(), DecodeLimits::default())?;
+    let compaction = plan.run().unwrap();
+    Some(log.writer.install_compaction(compaction).unwrap())
+}
+
+/// Checks what a log holds against all that was ever appended: nothing foreign, the last record of every key (a tombstone
+/// may be gone), every record without a key.
+fn check(found: &Records, model: &Records) {
+    let mut last = BTreeMap::new();
+    for (offset, (key, value)) in model {
+        match key {
+            Some(key) => drop(last.insert(key.clone(), (*offset, value.is_none()))),
+            None => assert!(found.contains_key(offset), "record {offset} has no key but is gone"),
+        }
+    }
+    for (offset, record) in found {
+        assert_eq!(model.get(offset), Some(record), "record {offset}");
+    }
+    for (key, (offset, is_tombstone)) in last {
+        assert!(is_tombstone || found.contains_key(&offset), "the last record {offset} of {key:?} is gone");
+    }
+}
+
+#[test]
+fn last_record_of_every_key_stays_and_ends_never_move() {
+    for seed in 0..150 {
+        let machine = SimulatedEnvironment::new(seed);
+        let mut rng = Rng::new(seed);
+        let buffer_bytes = if rng.percent(50) { 1024 } else { 64 * 1024 };
+        let mut log = open(&machine, buffer_bytes);
+        let mut model = Records::new();
+        for _ in 0..6 {
+            for _ in 0..20 {
+                append_random(&mut log, &machine, &mut rng, &mut model);
+            }
+            let ends = (log.writer.end_offset(), log.writer.end_index());
+            let held = log.reader.read(Offset::new(0), Offset::MAX, 10_000).unwrap();
+            while compact(&mut log, &machine).is_some() {}
+            assert_eq!((log.writer.end_offset(), log.writer.end_index()), ends);
+            drop(held);
+            check(&read_all(&log), &model);
+            machine.advance(std::time::Duration::from_millis(rng.below(40) * 3_600_000));
+            if rng.percent(30) {
+                log.writer.close().unwrap();
+                log = open(&machine, buffer_bytes);
+            }
+        }
+        let found = read_all(&log);
+        assert!(found.len() < model.len() / 2, "seed {seed}: {} of {} records are left", found.len(), model.len());
+        let log = open(&machine.crash(seed), buffer_bytes);
+        check(&read_all(&log), &model);
+    }
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_round_leaves_every_last_record() {
+    let life = |machine: &SimulatedEnvironment, model: &mut Records| {
+        let mut rng = Rng::new(7);
+        let mut log = open(machine, 64 * 1024);
+        for _ in 0..40 {
+            append_random(&mut log, machine, &mut rng, model);
+        }
+        log.writer.sync().unwrap();
+        log
+    };
+    let machine = SimulatedEnvironment::new(1);
+    let mut log = life(&machine, &mut Records::new());
+    let first = machine.operations();
+    compact(&mut log, &machine).unwrap();
+    let last = machine.operations();
+    drop(log);
+    assert!(last - first > 40, "{first} to {last}");
+
+    for number in first..last {
+        for point in [CrashPoint::Before, CrashPoint::Torn, CrashPoint::After] {
+            let machine = SimulatedEnvironment::new(1);
+            let mut model = Records::new();
+            let mut log = life(&machine, &mut model);
+            machine.crash_at(number, point);
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compact(&mut log, &machine)));
+            assert!(outcome.is_err() || machine.is_down(), "operation {number} {point:?} crashed nothing");
+            drop(log);
+            for seed in 0..3 {
+                let machine = machine.crash(seed);
+                let mut log = open(&machine, 64 * 1024);
+                check(&read_all(&log), &model);
+                while compact(&mut log, &machine).is_some() {}
+                check(&read_all(&log), &model);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tombstone_lives_its_time_from_the_first_compaction_and_then_goes() {
+    let machine = SimulatedEnvironment::new(2);
+    let mut log = open(&machine, 64 * 1024);
+    append(&mut log, machine.now_ms(), Compression::None, &[(Some(b"key"), Some(b"value"))]);
+    append(&mut log, machine.now_ms(), Compression::None, &[(Some(b"key"), None)]);
+    log.writer.roll().unwrap();
+    machine.advance(std::time::Duration::from_millis(10 * DAY_MS.unsigned_abs()));
+    let stats = compact(&mut log, &machine).unwrap();
+    assert_eq!((stats.superseded_records, stats.expired_tombstones), (1, 0), "however old it is");
+    assert_eq!(read_all(&log).len(), 1);
+
+    let mut rounds_until_gone = 0;
+    while read_all(&log).contains_key(&1) {
+        machine.advance(std::time::Duration::from_millis(DAY_MS.unsigned_abs() / 4));
+        append(&mut log, machine.now_ms(), Compression::None, &[(Some(b"other"), Some(b"value"))]);
+        log.writer.roll().unwrap();
+        compact(&mut log, &machine).unwrap();
+        rounds_until_gone += 1;
+    }
+    assert_eq!(rounds_until_gone, 4, "a day in quarters");
+}
+
+#[test]
+fn small_segments_are_joined() {
+    let machine = SimulatedEnvironment::new(3);
+    let mut log = open(&machine, 64 * 1024);
+    for _ in 0..30 {
+        append(&mut log, machine.now_ms(), Compression::None, &[(Some(b"key"), Some(b"value"))]);
+        log.writer.roll().unwrap();
+    }
+    compact(&mut log, &machine).unwrap();
+    assert_eq!(log.reader.segments().len(), 31, "tombstones may wait in any of them");
+    machine.advance(std::time::Duration::from_millis(2 * DAY_MS.unsigned_abs()));
+    append(&mut log, machine.now_ms(), Compression::None, &[(Some(b"key"), Some(b"value"))]);
+    log.writer.roll().unwrap();
+    compact(&mut log, &machine).unwrap();
+    assert!(log.reader.segments().len() <= 4, "{} segments", log.reader.segments().len());
+    assert_eq!(read_all(&log).len(), 1);
+    assert_eq!(log.reader.log_end_offset(), Offset::new(31));
+}
+
+#[test]
+fn a_held_slice_outlives_the_segment_it_was_cut_from() {
+    let machine = SimulatedEnvironment::new(4);
+    let mut log = open(&machine, 64 * 1024);
+    for _ in 0..20 {
+        append(&mut log, machine.now_ms(), Compression::None, &[(Some(b"key"), Some(b"value"))]);
+    }
+    log.writer.roll().unwrap();
+    log.reader.advance_committed(RaftIndex::new(20)).unwrap();
+    let held = log.reader.read(Offset::new(0), Offset::MAX, u64::MAX).unwrap();
+    assert_eq!(held.batches.len(), 20);
+    compact(&mut log, &machine).unwrap();
+    assert_eq!(read_all(&log).len(), 1);
+    for batch in held.batches {
+        assert_eq!(batch.verify_crc(), Ok(()));
+    }
+}
