@@ -27,10 +27,15 @@ pub(super) fn committed_end_behind(
         let stamp = view.header.stamp;
         let frames_between_max = (candidate - start) as u64 / FRAME_BYTES_MIN + 1;
         let plausible = stamp.index.distance_from(next_index).is_some_and(|gap| gap <= frames_between_max);
-        if !plausible || view.verify_body().is_err() {
+        if !plausible {
             continue;
         }
+        // A sound header vouches for the length, whatever became of the body: nothing is looked for inside, where a
+        // record may hold any bytes.
         at = candidate + view.frame_bytes();
+        if view.verify_body().is_err() {
+            continue;
+        }
         let committed = stamp.index.get().checked_sub(u64::from(stamp.commit_lag));
         found = found.max(committed.map(|committed| RaftIndex::new(committed).next()));
     }
