@@ -5,4 +5,5 @@
 #![forbid(unsafe_code)]
 
 mod format_document;
+mod interop;
 mod tidy;
