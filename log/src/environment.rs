@@ -142,7 +142,8 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
     /// Makes everything written, and the length, durable (`fdatasync`).
     ///
     /// # Errors
-    /// A failed sync is never repeated: after one, nothing is known about what was written since the last success.
+    /// A failed sync is never repeated: after one, nothing is known about what was written since the last success. Its
+    /// kind is never `StorageFull`.
     fn sync_data(&self) -> io::Result<()>;
 
     /// Maps the first `len_bytes` for reading. The mapping may reach past the end of the file; only bytes below it may

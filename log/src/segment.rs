@@ -53,17 +53,19 @@ impl SegmentIndexes {
         })
     }
 
-    /// Opens both index files if they are sound and close a segment with exactly this summary.
+    /// Opens both index files if they are sound and close a segment with exactly this summary, for searching only with
+    /// [`OpenMode::Read`].
     pub(crate) fn open(
         context: &SegmentContext,
         name: SegmentName,
         summary: &SegmentSummary,
+        mode: OpenMode,
     ) -> io::Result<Option<Self>> {
         let environment = context.environment.as_ref();
         let offset_path = context.path(name, OFFSET_INDEX_ENDING);
         let time_path = context.path(name, TIME_INDEX_ENDING);
-        let offsets = SparseIndex::open(environment, &offset_path, context.identity, name)?;
-        let times = SparseIndex::open(environment, &time_path, context.identity, name)?;
+        let offsets = SparseIndex::open(environment, &offset_path, context.identity, name, mode)?;
+        let times = SparseIndex::open(environment, &time_path, context.identity, name, mode)?;
         Ok(match (offsets, times) {
             (Some((offsets, offset_header)), Some((times, time_header)))
                 if offset_header.summary == *summary
@@ -201,7 +203,9 @@ impl Segment {
         }
         let io_error = |error| segment_scan::ScanError::io(self.log_path(), error);
         let found = match self.summary {
-            Some(summary) => SegmentIndexes::open(&self.context, self.name, &summary).map_err(io_error)?,
+            Some(summary) => {
+                SegmentIndexes::open(&self.context, self.name, &summary, OpenMode::Read).map_err(io_error)?
+            }
             None => None,
         };
         let indexes = match found {

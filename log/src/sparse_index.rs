@@ -97,7 +97,8 @@ impl IndexEntry for TimeEntry {
 /// A sparse index of one segment. One writer pushes and cuts; any number of readers search.
 #[derive(Debug)]
 pub(crate) struct SparseIndex<E> {
-    file: Arc<dyn StorageFile>,
+    /// `None` once it is only read: a sealed index needs no descriptor beside its mapping.
+    file: Option<Arc<dyn StorageFile>>,
     /// Shared with readers, who search while the writer pushes: held for a binary search, never across I/O of theirs.
     entries: RwLock<Entries<E>>,
 }
@@ -129,10 +130,11 @@ impl<E: IndexEntry> SparseIndex<E> {
             _ => {}
         }
         let file = environment.open_file(path, OpenMode::CreateNew)?;
-        Ok(Self { file, entries: RwLock::new(Entries { mapping: None, written: 0, pending: Vec::new() }) })
+        Ok(Self { file: Some(file), entries: RwLock::new(Entries { mapping: None, written: 0, pending: Vec::new() }) })
     }
 
-    /// Opens the index at `path` if its header fits the segment and its entries are what the header vouches for.
+    /// Opens the index at `path` if its header fits the segment and its entries are what the header vouches for, to be
+    /// pushed to again or, with [`OpenMode::Read`], only to be searched.
     ///
     /// # Errors
     /// The file could not be read. A missing, foreign or damaged index is `None`, not an error.
@@ -141,15 +143,19 @@ impl<E: IndexEntry> SparseIndex<E> {
         path: &Path,
         identity: LogIdentity,
         name: SegmentName,
+        mode: OpenMode,
     ) -> io::Result<Option<(Self, IndexHeader)>> {
-        let Some((file, header)) = open_header(environment, path, E::KIND, identity, name, OpenMode::ReadWrite)? else {
+        let Some((file, header)) = open_header(environment, path, E::KIND, identity, name, mode)? else {
             return Ok(None);
         };
         let written = header.entry_count as usize;
-        let entries = Entries { mapping: None, written, pending: Vec::new() };
-        let index = Self { file, entries: RwLock::new(entries) };
-        let sound = index.entries_crc(written)? == header.entries_crc;
-        Ok(sound.then_some((index, header)))
+        if entries_crc(file.as_ref(), written)? != header.entries_crc {
+            return Ok(None);
+        }
+        let mapping = Some(file.map(file_bytes(written))?);
+        let entries = RwLock::new(Entries { mapping, written, pending: Vec::new() });
+        let file = (mode != OpenMode::Read).then_some(file);
+        Ok(Some((Self { file, entries }, header)))
     }
 
     /// Adds an entry. Its keys must not be below those of the last one.
@@ -158,8 +164,12 @@ impl<E: IndexEntry> SparseIndex<E> {
     /// A full page of entries could not be written; the entry is then not added.
     pub(crate) fn push(&self, entry: E) -> io::Result<()> {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        if entries.pending.len() == PENDING_MAX {
-            self.write_pending(&mut entries)?;
+        if entries.pending.len() >= PENDING_MAX {
+            match self.write_pending(&mut entries) {
+                // The entries wait on. Frames have their space by now, and no more will come while the disk is full.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+                outcome => outcome?,
+            }
         }
         entries.pending.push(entry);
         Ok(())
@@ -192,7 +202,7 @@ impl<E: IndexEntry> SparseIndex<E> {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         if !self.is_mapped(&entries) {
             // Twice what is needed, so that a growing index is mapped a handful of times, not once a page.
-            entries.mapping = Some(self.file.map(file_bytes(entries.written) * 2)?);
+            entries.mapping = Some(self.file()?.map(file_bytes(entries.written) * 2)?);
         }
         search(&entries, before)
     }
@@ -207,7 +217,10 @@ impl<E: IndexEntry> SparseIndex<E> {
             return Ok(entries.pending.get(pending).copied());
         }
         let mut bytes = [0; ENTRY_BYTES];
-        self.file.read_exact_at(&mut bytes, file_bytes(number))?;
+        match entries.mapping.as_ref().filter(|_| self.is_mapped(&entries)) {
+            Some(mapping) => mapping.read_exact_at(&mut bytes, file_bytes(number))?,
+            None => self.file()?.read_exact_at(&mut bytes, file_bytes(number))?,
+        }
         Ok(Some(E::decode(bytes)))
     }
 
@@ -221,11 +234,12 @@ impl<E: IndexEntry> SparseIndex<E> {
         let written = entries.written;
         drop(entries);
         let entry_count = u32::try_from(written).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        let entries_crc = self.entries_crc(written)?;
+        let file = self.file()?;
+        let entries_crc = entries_crc(file.as_ref(), written)?;
         let header = IndexHeader { identity, name, summary, entry_count, entries_crc };
-        self.file.set_len(file_bytes(written))?;
-        self.file.write_all_at(&header.encode(E::KIND), 0)?;
-        self.file.sync_data()
+        file.set_len(file_bytes(written))?;
+        file.write_all_at(&header.encode(E::KIND), 0)?;
+        file.sync_data()
     }
 
     fn is_mapped(&self, entries: &Entries<E>) -> bool {
@@ -234,26 +248,30 @@ impl<E: IndexEntry> SparseIndex<E> {
 
     fn write_pending(&self, entries: &mut Entries<E>) -> io::Result<()> {
         let bytes: Vec<u8> = entries.pending.iter().flat_map(|entry| entry.encode()).collect();
-        self.file.write_all_at(&bytes, file_bytes(entries.written))?;
+        self.file()?.write_all_at(&bytes, file_bytes(entries.written))?;
         entries.written += entries.pending.len();
         entries.pending.clear();
         Ok(())
     }
 
-    /// Computes the checksum of the first `count` entries in the file.
-    fn entries_crc(&self, count: usize) -> io::Result<u32> {
-        let mut crc = Hasher::new();
-        let mut buffer = vec![0; CHECK_BYTES.min(count * ENTRY_BYTES)];
-        let mut at = INDEX_HEADER_BYTES as u64;
-        let end = file_bytes(count);
-        while at < end {
-            let part = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
-            self.file.read_exact_at(&mut buffer[..part], at)?;
-            crc.update(&buffer[..part]);
-            at += part as u64;
-        }
-        Ok(crc.finalize())
+    fn file(&self) -> io::Result<&Arc<dyn StorageFile>> {
+        self.file.as_ref().ok_or_else(|| io::ErrorKind::PermissionDenied.into())
     }
+}
+
+/// Computes the checksum of the first `count` entries in an index file.
+fn entries_crc(file: &dyn StorageFile, count: usize) -> io::Result<u32> {
+    let mut crc = Hasher::new();
+    let mut buffer = vec![0; CHECK_BYTES.min(count * ENTRY_BYTES)];
+    let mut at = INDEX_HEADER_BYTES as u64;
+    let end = file_bytes(count);
+    while at < end {
+        let part = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+        file.read_exact_at(&mut buffer[..part], at)?;
+        crc.update(&buffer[..part]);
+        at += part as u64;
+    }
+    Ok(crc.finalize())
 }
 
 /// Length of an index file with `count` entries.

@@ -1,6 +1,7 @@
 //! Writing a log. There is one writer; whoever holds it owns the end of the log.
 
 mod append;
+mod checkpoint;
 mod error;
 mod roll;
 mod start;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use tidelog_proto::ids::{Offset, RaftIndex};
 
 pub use append::Appended;
+pub(crate) use checkpoint::PendingCheckpoint;
 pub use error::{AppendError, WriteError};
 pub(crate) use truncate::zero;
 
@@ -194,18 +196,6 @@ impl LogWriter {
         self.usable()
     }
 
-    /// Notes durably how far the log is durable, so that damage below is told from a torn tail.
-    ///
-    /// # Errors
-    /// The checkpoint could not be written: the log is poisoned.
-    pub fn write_checkpoint(&mut self) -> Result<(), WriteError> {
-        self.usable()?;
-        if self.checkpoint.durable_end == self.durable_end {
-            return Ok(());
-        }
-        self.replace_checkpoint(Checkpoint { durable_end: self.durable_end, ..self.checkpoint })
-    }
-
     /// Gives back memory and unused disk space of a partition that has gone idle.
     pub fn release_buffers(&mut self) {
         self.staging.release();
@@ -220,7 +210,7 @@ impl LogWriter {
         let summary = self.active.tail.summary();
         let last_segment = self.active_name();
         let outcome = self.finish_active(summary);
-        self.or_poison(outcome)?;
+        self.or_full(outcome)?;
         let clean_end = Some(CleanEnd { last_segment, position_bytes: summary.log_bytes });
         self.replace_checkpoint(Checkpoint { durable_end: self.durable_end, clean_end, ..self.checkpoint })
     }
@@ -241,9 +231,19 @@ impl LogWriter {
         })
     }
 
+    /// As [`LogWriter::or_poison`], for steps that leave nothing half done behind them on a full disk: the log goes on.
+    pub(crate) fn or_full<T>(&mut self, outcome: io::Result<T>) -> Result<T, WriteError> {
+        match outcome {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                Err(WriteError::DiskFull { dir: self.context.dir.clone() })
+            }
+            outcome => self.or_poison(outcome),
+        }
+    }
+
     pub(crate) fn replace_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), WriteError> {
         let outcome = checkpoint.write(self.context.environment.as_ref(), &self.context.dir);
-        self.or_poison(outcome)?;
+        self.or_full(outcome)?;
         self.checkpoint = checkpoint;
         Ok(())
     }

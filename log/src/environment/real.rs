@@ -106,7 +106,7 @@ impl Environment for RealEnvironment {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        File::open(dir)?.sync_all()
+        File::open(dir)?.sync_all().map_err(file::failed_sync)
     }
 
     fn lock_file(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
@@ -158,7 +158,7 @@ struct RealFilesystem {
 
 impl Filesystem for RealFilesystem {
     fn sync_all(&self) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(&self.dir)?)
+        rustix::fs::syncfs(&self.dir).map_err(|error| file::failed_sync(error.into()))
     }
 }
 

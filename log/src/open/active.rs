@@ -43,7 +43,10 @@ impl Opening {
         if !agree {
             return Ok(None);
         }
-        let Some(indexes) = SegmentIndexes::open(&context, name, &summary).map_err(io_error)? else { return Ok(None) };
+        let Some(indexes) = SegmentIndexes::open(&context, name, &summary, OpenMode::ReadWrite).map_err(io_error)?
+        else {
+            return Ok(None);
+        };
         let last_entry = indexes.offsets.last(|_| true).map_err(io_error)?.map(|(_, entry)| entry);
         let tail = SegmentTail::at_end(context.header(name), &summary, last_entry);
         self.report.clean = true;

@@ -5,7 +5,7 @@ use std::io;
 use tidelog_proto::frame::{FRAME_HEADER_BYTES, Frame};
 use tidelog_proto::ids::{Offset, RaftIndex};
 
-use super::{AppendError, LogWriter};
+use super::{AppendError, LogWriter, WriteError};
 use crate::frame_chain::{Density, FrameMeta};
 
 /// Smallest step by which space is allocated ahead.
@@ -32,11 +32,11 @@ impl LogWriter {
     pub fn append(&mut self, frames: &[Frame]) -> Result<Appended, AppendError> {
         self.usable()?;
         let metas = self.check(frames)?;
-        self.leave_clean_end()?;
+        self.leave_clean_end().map_err(|error| disk_full(error, 0))?;
         let mut appended = 0;
         while appended < frames.len() {
             if self.must_roll(&metas[appended]) {
-                self.roll()?;
+                self.roll().map_err(|error| disk_full(error, appended))?;
             }
             let run = self.fitting(&metas[appended..]);
             let (frames, metas) = (&frames[appended..appended + run], &metas[appended..appended + run]);
@@ -48,6 +48,12 @@ impl LogWriter {
             appended += run;
         }
         Ok(Appended { end_offset: self.end_offset(), end_index: self.end_index() })
+    }
+
+    /// Tells whether frames that may be appended go into the active segment, so that appending them does not roll.
+    pub(crate) fn fits_active_segment(&self, frames: &[Frame]) -> bool {
+        let metas: Vec<_> = frames.iter().map(FrameMeta::of_frame).collect();
+        metas.first().is_none_or(|first| !self.must_roll(first) && self.fitting(&metas) == metas.len())
     }
 
     fn check(&self, frames: &[Frame]) -> Result<Vec<FrameMeta>, AppendError> {
@@ -124,5 +130,13 @@ impl LogWriter {
             self.active.tail.advance(meta, &[header, frame.body()]);
         }
         Ok(())
+    }
+}
+
+/// Makes a full disk one kind of error, whichever step met it.
+fn disk_full(error: WriteError, appended: usize) -> AppendError {
+    match error {
+        WriteError::DiskFull { .. } => AppendError::DiskFull { appended, needed_bytes: ALLOCATION_BYTES_MIN },
+        error => error.into(),
     }
 }

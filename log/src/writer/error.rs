@@ -41,6 +41,11 @@ pub enum AppendError {
 pub enum WriteError {
     /// An earlier write or sync failed. The log must be opened again.
     Poisoned,
+    /// The disk is full. Nothing has changed, and the log goes on working.
+    DiskFull {
+        /// The log's directory.
+        dir: PathBuf,
+    },
     /// The machine failed. The log is poisoned from now on.
     Io {
         /// The log's directory.
@@ -88,7 +93,7 @@ impl WriteError {
     pub fn retriable(&self) -> bool {
         match self {
             Self::Poisoned | Self::Io { .. } | Self::Damaged(_) | Self::Committed { .. } => false,
-            Self::StartOutOfRange { .. } => true,
+            Self::DiskFull { .. } | Self::StartOutOfRange { .. } => true,
         }
     }
 }
@@ -125,6 +130,7 @@ impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Poisoned => f.write_str("an earlier write or sync of this log failed; it must be opened again"),
+            Self::DiskFull { dir } => write!(f, "{}: the disk is full", dir.display()),
             Self::Io { dir, error } => write!(f, "{}: {error}", dir.display()),
             Self::Committed { from, committed_end } => {
                 write!(f, "entries from raft index {from} cannot be cut: those below {committed_end} are committed")

@@ -19,7 +19,7 @@ impl LogWriter {
     /// of a log can be torn.
     ///
     /// # Errors
-    /// A write or sync failed: the log is poisoned.
+    /// A full disk, with the old segment still active; a failed write or sync, which poisons the log.
     pub fn roll(&mut self) -> Result<(), WriteError> {
         self.usable()?;
         if self.active.tail.is_empty() {
@@ -27,7 +27,7 @@ impl LogWriter {
         }
         self.leave_clean_end()?;
         let outcome = self.start_next();
-        self.or_poison(outcome)?;
+        self.or_full(outcome)?;
         self.publish();
         Ok(())
     }
@@ -37,8 +37,9 @@ impl LogWriter {
         self.finish_active(summary)?;
         self.durable_end = summary.end_index;
         let name = SegmentName { base_offset: summary.end_offset, base_index: summary.end_index };
-        let file = create_file(&self.context, name)?;
+        // The segment last: once it has its name, the old one may not be appended to again.
         let indexes = Arc::new(SegmentIndexes::create(&self.context, name)?);
+        let file = create_file(&self.context, name)?;
         let tail = SegmentTail::new(self.context.header(name), self.active.tail.chain);
         let segment = Segment::active(
             Arc::clone(&self.context),

@@ -76,17 +76,26 @@ impl LogWriter {
         let path = self.context.path(name, LOG_ENDING);
         let file = self.context.environment.open_file(&path, OpenMode::ReadWrite)?;
         let allocated_bytes = file.len_bytes()?;
-        cut.indexes.cut(cut.index_entries);
+        let indexes = Arc::new(self.reopen_indexes(number)?);
+        indexes.cut(cut.index_entries);
         let segment = Segment::active(
             Arc::clone(&self.context),
             name,
             Arc::clone(&file),
-            Arc::clone(&cut.indexes),
+            Arc::clone(&indexes),
             self.config.segment_bytes,
         );
         self.segments[number] = Arc::new(segment);
-        self.active = ActiveSegment { file, indexes: cut.indexes, tail: cut.tail, allocated_bytes };
+        self.active = ActiveSegment { file, indexes, tail: cut.tail, allocated_bytes };
         Ok(())
+    }
+
+    /// Opens the indexes of a sealed segment for writing. They were searched just before, so they are sound.
+    fn reopen_indexes(&self, number: usize) -> io::Result<SegmentIndexes> {
+        let segment = &self.segments[number];
+        let summary = segment.summary.ok_or(io::ErrorKind::InvalidInput)?;
+        SegmentIndexes::open(&self.context, segment.name, &summary, OpenMode::ReadWrite)?
+            .ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     /// Finds out what the tail of segment `number` was before entry `from` was added.
@@ -114,7 +123,7 @@ impl LogWriter {
         while tail.chain.next_index < from {
             self.add_frame_at(segment, &mut tail, end_bytes)?;
         }
-        Ok(Cut { tail, index_entries, indexes })
+        Ok(Cut { tail, index_entries })
     }
 
     fn add_frame_at(&self, segment: &Segment, tail: &mut SegmentTail, end_bytes: u64) -> Result<(), ScanError> {
@@ -151,7 +160,6 @@ impl LogWriter {
 struct Cut {
     tail: SegmentTail,
     index_entries: usize,
-    indexes: Arc<SegmentIndexes>,
 }
 
 /// Writes zeros from `start_bytes` to `end_bytes`: what was cut must not parse as frames again.

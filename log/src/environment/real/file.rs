@@ -80,7 +80,7 @@ impl StorageFile for RealFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync_data().map_err(failed_sync)
     }
 
     fn map(&self, len_bytes: u64) -> io::Result<Arc<dyn Mapping>> {
@@ -110,6 +110,11 @@ fn read_what_is_there(file: &File, mut buffer: &mut [u8], mut position_bytes: u6
         }
     }
     Ok(())
+}
+
+/// Keeps a full disk that a sync met from looking like one that a write met: the first is final, the second is not.
+pub(super) fn failed_sync(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::StorageFull { io::Error::other(error) } else { error }
 }
 
 #[cfg(test)]
