@@ -11,7 +11,7 @@
 //! (<https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md>).
 
 use lz4_flex::block::{
-    CompressTable, DecompressError as BlockError, compress_into_with_table, decompress_into_with_dict,
+    CompressTable, DecompressError as BlockError, compress_into_with_table, decompress_into, decompress_into_with_dict,
     get_maximum_output_size,
 };
 use twox_hash::XxHash32;
@@ -38,6 +38,9 @@ const WINDOW_BYTES: usize = 64 * 1024;
 
 /// No byte of a compressed block stands for more than this many plain bytes.
 const BLOCK_RATIO_MAX: usize = 255;
+
+/// Logs and JSON shrink about this much or less: a first guess at the output that is seldom too small.
+const USUAL_RATIO: usize = 4;
 
 /// The blocks that we write: Java reads them, and the Go clients that fail at block checksums too.
 const WRITTEN_BLOCK_BYTES: usize = 64 * 1024;
@@ -74,7 +77,7 @@ fn put_block(output: &mut Vec<u8>, bytes: &[u8], stored_plain: u32) {
 pub(super) fn decode(input: &[u8], output_bytes_max: usize) -> Result<Vec<u8>, DecompressError> {
     let mut input = Input { rest: input };
     let header = FrameHeader::read(&mut input)?;
-    let mut output = Vec::new();
+    let mut output = Vec::with_capacity(input.rest.len().saturating_mul(USUAL_RATIO).min(output_bytes_max));
     while let Some(block) = Block::read(&mut input, &header)? {
         if block.is_plain {
             if block.bytes.len() > output_bytes_max - output.len() {
@@ -108,8 +111,12 @@ fn decode_block(
     let room = block_bytes_max.min(output_bytes_max - start);
     output.resize(start + room, 0);
     let (before, target) = output.split_at_mut(start);
-    let window_start = if header.has_independent_blocks { start } else { start.saturating_sub(WINDOW_BYTES) };
-    match decompress_into_with_dict(block, target, &before[window_start..]) {
+    let decoded = if header.has_independent_blocks {
+        decompress_into(block, target)
+    } else {
+        decompress_into_with_dict(block, target, &before[start.saturating_sub(WINDOW_BYTES)..])
+    };
+    match decoded {
         Ok(written) => {
             output.truncate(start + written);
             Ok(())
