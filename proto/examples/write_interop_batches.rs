@@ -3,6 +3,8 @@
 //! `cargo run -p tidelog-proto --example write_interop_batches tests/interop/from-tidelog`, then
 //! `tests/interop/kafka_python_vectors.py --check tests/interop/from-tidelog`. The same code writes the same bytes.
 
+#![forbid(unsafe_code)]
+
 use std::error::Error;
 use std::path::Path;
 use std::{env, fs};
