@@ -220,6 +220,11 @@ impl LogWriter {
         self.poisoned = true;
     }
 
+    /// Exchanges the memory that writes go through, so that one thread needs it once for all of its logs.
+    pub(crate) fn swap_staging(&mut self, staging: &mut Staging) {
+        std::mem::swap(&mut self.staging, staging);
+    }
+
     pub(crate) fn usable(&self) -> Result<(), WriteError> {
         if self.poisoned { Err(WriteError::Poisoned) } else { Ok(()) }
     }
