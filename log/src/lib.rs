@@ -25,6 +25,7 @@ mod segment_tail;
 mod small_file;
 mod sparse_index;
 mod staging;
+pub mod storage;
 mod view;
 mod writer;
 

@@ -1,0 +1,120 @@
+//! The task that writes.
+
+use std::sync::Arc;
+
+use super::due::Due;
+use super::group_commit::{Effects, GroupCommit};
+use super::queues::{LogKey, Work};
+use super::shared::Shared;
+use super::sync_job::SyncJob;
+use crate::environment::{Environment, Step, Task};
+use crate::identity::LogIdentity;
+use crate::writer::{LogWriter, WriteError};
+
+/// Writes what is submitted, hands rounds to the sync task, and runs completions.
+pub(super) struct WriterTask {
+    environment: Arc<dyn Environment>,
+    shared: Arc<Shared>,
+    commit: GroupCommit,
+    /// What the last step left to be told to the queues.
+    effects: Effects,
+    /// Logs that could not be closed.
+    failures: Vec<(LogIdentity, WriteError)>,
+}
+
+/// What a step finds.
+struct Input {
+    arriving: Vec<(LogKey, Box<LogWriter>)>,
+    finished: Option<SyncJob>,
+    work: Option<(LogKey, Work)>,
+    more_to_write: bool,
+    stopping: bool,
+    /// No request waits.
+    drained: bool,
+}
+
+impl WriterTask {
+    pub(super) fn new(environment: Arc<dyn Environment>, shared: Arc<Shared>, commit: GroupCommit) -> Self {
+        Self { environment, shared, commit, effects: Effects::default(), failures: Vec::new() }
+    }
+
+    /// Tells the queues what became of their logs, and takes what there is to do: all in one go under the lock.
+    fn exchange(&mut self) -> Input {
+        let effects = std::mem::take(&mut self.effects);
+        let takes_work = self.commit.has_room() && !self.commit.has_unparked();
+        let mut state = self.shared.lock();
+        let queues = &mut state.queues;
+        effects.poisoned.into_iter().for_each(|key| queues.poison(key));
+        effects.turns_ended.into_iter().for_each(|key| queues.end_turn(key));
+        effects.removed.into_iter().for_each(|key| queues.remove(key));
+        // A log that arrives has to be there before its first request.
+        let arriving = std::mem::take(&mut state.arriving);
+        let work = if takes_work { state.queues.begin_turn() } else { None };
+        Input {
+            arriving,
+            work,
+            finished: state.finished.take(),
+            more_to_write: state.queues.has_ready(),
+            stopping: state.queues.is_stopping(),
+            drained: state.queues.is_empty(),
+        }
+    }
+
+    fn begin_job(&mut self, more_to_write: bool) {
+        if let Some(job) = self.commit.begin_job(more_to_write, self.environment.monotonic()) {
+            self.shared.lock().job = Some(job);
+            self.shared.wake_sync();
+        }
+    }
+
+    /// Closes one log, or ends when all are closed.
+    fn close_next(&mut self) -> Step {
+        if let Some((identity, outcome)) = self.commit.close_next() {
+            self.failures.extend(outcome.err().map(|error| (identity, error)));
+            return Step::Again;
+        }
+        self.shared.lock().closed = Some(std::mem::take(&mut self.failures));
+        Step::Done
+    }
+}
+
+impl Task for WriterTask {
+    fn step(&mut self) -> Step {
+        let Input { arriving, finished, work, more_to_write, stopping, drained } = self.exchange();
+        let mut is_idle = arriving.is_empty() && finished.is_none();
+        for (key, writer) in arriving {
+            self.commit.add(key, *writer);
+        }
+        if let Some(job) = finished {
+            self.commit.finish_job(job, self.environment.monotonic());
+            // The disk first: what was written meanwhile need not wait for anything that follows.
+            self.begin_job(work.is_some() || more_to_write);
+        }
+        for (key, work) in self.commit.take_unparked().into_iter().chain(work) {
+            is_idle = false;
+            self.commit.execute(key, work, self.environment.monotonic());
+        }
+        if stopping {
+            self.commit.stop_checkpoints();
+        }
+        self.begin_job(more_to_write || self.commit.has_unparked());
+        self.effects = self.commit.take_effects();
+        self.effects.due.drain(..).for_each(Due::run);
+        if !is_idle || more_to_write && self.commit.has_room() {
+            return Step::Again;
+        }
+        if stopping && drained && self.commit.is_idle() { self.close_next() } else { Step::Wait }
+    }
+}
+
+impl Drop for WriterTask {
+    /// Ends the sync task as well. If this task did not come to its own end, nobody will do what is waiting.
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.writer_ended = true;
+        let abandoned = (state.queues.abandon(), std::mem::take(&mut state.arriving));
+        drop(state);
+        drop(abandoned);
+        self.shared.wake_sync();
+    }
+}
