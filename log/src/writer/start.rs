@@ -29,6 +29,8 @@ impl LogWriter {
                 committed_end,
             });
         }
+        // What the start lies behind must not be lost by a crash: the log would end before it starts.
+        self.sync()?;
         let moved = Checkpoint {
             log_start_offset: self.checkpoint.log_start_offset.max(log_start_offset),
             raft_start: self.checkpoint.raft_start.max(raft_start),
