@@ -16,7 +16,7 @@ pub(super) struct Directory {
     durable: Names,
     /// What leads from `durable` to `live`, in order.
     unsynced: Vec<NameChange>,
-    /// A sync of changes failed: later ones succeed, and make nothing durable any more.
+    /// A sync failed: later ones succeed, and make nothing durable any more.
     abandoned: bool,
 }
 
@@ -61,9 +61,9 @@ impl Directory {
         }
     }
 
-    /// Fails to sync, for good if anything was to be synced.
+    /// Fails to sync, for good.
     pub(super) fn fail_sync(&mut self) {
-        self.abandoned |= !self.unsynced.is_empty();
+        self.abandoned = true;
     }
 
     /// Finds the directory as a loss of power leaves it.

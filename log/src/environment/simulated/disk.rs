@@ -224,7 +224,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Fails to sync a directory, for good if anything was to be synced.
+    /// Fails to sync a directory, for good.
     pub(super) fn fail_sync_directory(&mut self, path: &Path) {
         if let Some(directory) = self.directories.get_mut(path) {
             directory.fail_sync();
@@ -238,7 +238,7 @@ impl Disk {
         self.drop_unreachable();
     }
 
-    /// Fails to sync everything: every file and every directory takes harm that has anything unsynced.
+    /// Fails to sync everything: every file and every directory takes harm.
     pub(super) fn fail_sync_all(&mut self, rng: &mut Rng) {
         self.inodes.values_mut().for_each(|inode| inode.fail_sync(rng));
         self.directories.values_mut().for_each(Directory::fail_sync);
