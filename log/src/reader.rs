@@ -281,7 +281,8 @@ fn read_segment(
 ) -> Result<bool, ReadError> {
     while let Some(meta) = cursor.peek()? {
         if meta.base_offset >= limit {
-            found.next_offset = limit;
+            // The limit may lie within the batch before.
+            found.next_offset = found.next_offset.max(limit);
             return Ok(true);
         }
         if meta.next_offset == meta.base_offset {
