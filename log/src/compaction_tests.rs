@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidelog_proto::batch::{BatchBuilder, Compression, DecodeLimits, NewRecord};
@@ -11,7 +11,7 @@ use tidelog_proto::ids::{LeaderEpoch, Offset, PartitionId, RaftIndex, RaftTerm, 
 
 use crate::environment::Environment;
 use crate::environment::simulated::{CrashPoint, Rng, SimulatedEnvironment};
-use crate::{CleanupPolicy, CompactionStats, Log, LogConfig, LogIdentity};
+use crate::{CleanupPolicy, CompactionStats, Fault, Log, LogConfig, LogIdentity, OpenError};
 
 const IDENTITY: LogIdentity = LogIdentity { topic_id: TopicId::new([6; 16]), partition: PartitionId::new(0) };
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -250,5 +250,64 @@ fn a_held_slice_outlives_the_segment_it_was_cut_from() {
     assert_eq!(read_all(&log).len(), 1);
     for batch in held.batches {
         assert_eq!(batch.verify_crc(), Ok(()));
+    }
+}
+
+/// A machine that lost its power right after the manifest of a swap was durable, and the contents of its segments.
+fn swapping() -> (SimulatedEnvironment, Vec<(PathBuf, Option<Vec<u8>>)>) {
+    for operations in 0.. {
+        let machine = SimulatedEnvironment::new(1);
+        let mut log = open(&machine, 64 * 1024);
+        for _ in 0..40 {
+            append(&mut log, machine.now_ms(), Compression::None, &[(Some(b"key"), Some(b"value"))]);
+        }
+        log.writer.sync().unwrap();
+        let end = log.writer.end_index();
+        log.reader.advance_committed(end).unwrap();
+        log.writer.advance_start(Offset::new(0), end).unwrap();
+        let compaction = log.writer.plan_compaction(machine.now_ms(), DecodeLimits::default()).unwrap().run().unwrap();
+        machine.crash_at(machine.operations() + operations, CrashPoint::After);
+        log.writer.install_compaction(compaction).unwrap_err();
+        drop(log);
+        let machine = machine.crash(1);
+        if machine.read_contents(Path::new("/log/compaction")).is_some() {
+            let is_segment = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "log");
+            let segments = machine.files().into_iter().filter(is_segment);
+            return (machine.clone(), segments.map(|path| (path.clone(), machine.read_contents(&path))).collect());
+        }
+    }
+    unreachable!("a swap has a manifest");
+}
+
+fn try_open(machine: &SimulatedEnvironment) -> Result<Log, OpenError> {
+    Log::open(Arc::new(machine.clone()), Path::new("/log"), IDENTITY, LogConfig::default())
+}
+
+/// The swap was finished first, and only then was the log refused for want of a checkpoint. Found by fuzzing.
+#[test]
+fn without_a_checkpoint_a_swap_is_left_as_it_is() {
+    let (machine, segments) = swapping();
+    machine.remove_file(Path::new("/log/checkpoint")).unwrap();
+    assert!(matches!(try_open(&machine), Err(OpenError::CheckpointMissing { .. })));
+    for (path, contents) in segments {
+        assert_eq!(machine.read_contents(&path), contents, "{}", path.display());
+    }
+}
+
+/// It was reported as an I/O error, which may pass when it is tried again. Found by fuzzing.
+#[test]
+fn a_compacted_segment_of_another_length_is_damage_and_replaces_nothing() {
+    let (machine, segments) = swapping();
+    let waiting = machine.files().into_iter().find(|path| path.extension().is_some_and(|ending| ending == "compacted"));
+    let waiting = waiting.unwrap();
+    let mut contents = machine.read_contents(&waiting).unwrap();
+    contents.pop();
+    machine.set_contents(&waiting, &contents);
+    let Err(OpenError::Damaged(damage)) = try_open(&machine) else { panic!("it was not refused as damaged") };
+    let found = contents.len() as u64;
+    assert_eq!((damage.path, damage.position_bytes), (waiting, found));
+    assert_eq!(damage.fault, Fault::Length { expected: found + 1, found });
+    for (path, contents) in segments {
+        assert_eq!(machine.read_contents(&path), contents, "{}", path.display());
     }
 }

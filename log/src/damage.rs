@@ -45,6 +45,13 @@ pub enum Fault {
         /// The first index that this file holds.
         found: RaftIndex,
     },
+    /// The file is shorter or longer than was noted when it was finished.
+    Length {
+        /// As noted.
+        expected: u64,
+        /// As it is.
+        found: u64,
+    },
     /// The file's bytes do not have the checksum that was noted when it was sealed.
     SealedChecksum {
         /// As noted.
@@ -63,6 +70,7 @@ impl fmt::Display for Fault {
             Self::Chain(error) => write!(f, "chain: {error}"),
             Self::EndsEarly { durable } => write!(f, "the log ends here but entry {durable} was durable"),
             Self::MissingBefore { found } => write!(f, "the entries before raft index {found} are missing"),
+            Self::Length { expected, found } => write!(f, "the file has {found} bytes but {expected} were noted"),
             Self::SealedChecksum { stored, computed } => {
                 write!(f, "segment checksum is {computed:#010x} but {stored:#010x} was noted at sealing")
             }

@@ -108,7 +108,10 @@ impl Opening {
         let environment = self.context.environment.as_ref();
         environment.create_dir_all(&self.context.dir).map_err(|error| self.io_error(error))?;
         let checkpoint = Checkpoint::read(environment, &self.context.dir, self.context.identity)?;
-        compaction::finish_install(&self.context)?;
+        // Without a checkpoint opening is refused, and a swap that a crash interrupted is left as it is.
+        if checkpoint.is_some() {
+            compaction::finish_install(&self.context)?;
+        }
         let names = self.list_segments()?;
         let (checkpoint, names) = self.or_create(checkpoint, names, start)?;
         self.check_start(&checkpoint, names[0])?;

@@ -13,6 +13,7 @@ use super::manifest::Manifest;
 use super::rewrite::Output;
 use super::{Compaction, CompactionStats};
 use crate::checkpoint::Checkpoint;
+use crate::damage::{Damage, Fault};
 use crate::environment::{Environment, OpenMode};
 use crate::identity::{COMPACTED_ENDING, LOG_ENDING, OFFSET_INDEX_ENDING, SegmentName, TIME_INDEX_ENDING};
 use crate::open::OpenError;
@@ -102,6 +103,7 @@ impl LogWriter {
 pub(crate) fn finish_install(context: &SegmentContext) -> Result<(), OpenError> {
     let io_error = |error| OpenError::Io { path: context.dir.clone(), error };
     if let Some(manifest) = Manifest::read(context)? {
+        check_waiting(context, &manifest)?;
         apply(context, &manifest).map_err(io_error)?;
     }
     let files = context.environment.list_files(&context.dir).map_err(io_error)?;
@@ -111,19 +113,31 @@ pub(crate) fn finish_install(context: &SegmentContext) -> Result<(), OpenError> 
     Ok(())
 }
 
+/// Checks that the output, if it still waits, is as long as the manifest says: what it replaces would be gone.
+fn check_waiting(context: &SegmentContext, manifest: &Manifest) -> Result<(), OpenError> {
+    let name = manifest.sources[0];
+    let path = context.path(name, COMPACTED_ENDING);
+    let found = match context.environment.open_file(&path, OpenMode::Read).and_then(|file| file.len_bytes()) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(OpenError::Io { path, error }),
+    };
+    if found == manifest.log_bytes {
+        return Ok(());
+    }
+    Err(OpenError::Damaged(Box::new(Damage {
+        path,
+        position_bytes: found.min(manifest.log_bytes),
+        index: name.base_index,
+        offset: name.base_offset,
+        fault: Fault::Length { expected: manifest.log_bytes, found },
+    })))
+}
+
 /// Does what the manifest says, from whatever step on is left.
 fn apply(context: &SegmentContext, manifest: &Manifest) -> io::Result<()> {
     let environment = context.environment.as_ref();
     let name = manifest.sources[0];
-    let waiting = context.path(name, COMPACTED_ENDING);
-    match environment.open_file(&waiting, OpenMode::Read) {
-        Ok(file) if file.len_bytes()? != manifest.log_bytes => {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a compacted segment has the wrong length"));
-        }
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
     for (from, to) in RENAMES {
         match environment.rename(&context.path(name, from), &context.path(name, to)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
