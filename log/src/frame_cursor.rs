@@ -6,7 +6,7 @@ use tidelog_proto::frame::{Frame, FrameError, FrameView};
 use crate::damage::{Damage, Fault};
 use crate::frame_chain::{Density, FrameChain, FrameMeta};
 use crate::segment::Segment;
-use crate::segment_scan::ScanError;
+use crate::segment_scan::{ScanError, density_of};
 use crate::view::StableEnd;
 
 /// Bytes taken at once while a place is looked for.
@@ -19,8 +19,10 @@ pub(crate) struct FrameCursor<'a> {
     /// The end of the published frames.
     end_bytes: u64,
     position_bytes: u64,
-    /// What the next frame must follow. Compaction may have left gaps, so indexes and offsets need only rise.
+    /// What the next frame must follow.
     chain: FrameChain,
+    /// Whether compaction may have left gaps. Where it has not, a frame in the wrong place is found out.
+    density: Density,
     /// Bytes taken from the segment: `chunk[0]` stands at `chunk_start_bytes`.
     chunk: Bytes,
     chunk_start_bytes: u64,
@@ -44,6 +46,7 @@ impl<'a> FrameCursor<'a> {
             end_bytes,
             position_bytes,
             chain,
+            density: density_of(segment.summary.as_ref()),
             chunk: Bytes::new(),
             chunk_start_bytes: position_bytes,
             step_bytes: step_bytes.max(1),
@@ -70,12 +73,10 @@ impl<'a> FrameCursor<'a> {
             return Ok(None);
         }
         loop {
-            let skip = usize::try_from(self.position_bytes - self.chunk_start_bytes).unwrap_or(usize::MAX);
-            let rest = self.chunk.get(skip..).unwrap_or(&[]);
-            match FrameView::parse(self.segment.context.seed, rest) {
+            match FrameView::parse(self.segment.context.seed, self.rest()) {
                 Ok(view) => {
                     let meta = FrameMeta::of_view(&view);
-                    self.chain.check(&meta, Density::Rising).map_err(|error| self.damaged(Fault::Chain(error)))?;
+                    self.chain.check(&meta, self.density).map_err(|error| self.damaged(Fault::Chain(error)))?;
                     return Ok(Some(meta));
                 }
                 Err(FrameError::Truncated { needed, available })
@@ -86,6 +87,18 @@ impl<'a> FrameCursor<'a> {
                 Err(error) => return Err(self.damaged(Fault::Frame(error))),
             }
         }
+    }
+
+    /// Checks the bytes of the batch, if there is one, in the frame that was peeked at.
+    fn verify(&self) -> Result<(), ScanError> {
+        let verified = FrameView::parse(self.segment.context.seed, self.rest()).and_then(|view| view.verify_body());
+        verified.map_err(|error| self.damaged(Fault::Frame(error)))
+    }
+
+    /// Gives what was taken of the segment from the current position on.
+    fn rest(&self) -> &[u8] {
+        let skip = usize::try_from(self.position_bytes - self.chunk_start_bytes).unwrap_or(usize::MAX);
+        self.chunk.get(skip..).unwrap_or(&[])
     }
 
     /// Takes the frame that was peeked at, every checksum verified, and stands behind it.
@@ -109,6 +122,9 @@ impl<'a> FrameCursor<'a> {
 
     /// Skips frames while `passed` holds, and gives the first for which it does not; `None` at the end.
     ///
+    /// The last offset and the largest timestamp of a frame are under its batch's own checksum only, so that is checked
+    /// before a frame is passed over because of them.
+    ///
     /// # Errors
     /// As [`FrameCursor::peek`].
     pub(crate) fn seek(&mut self, passed: impl Fn(&FrameMeta) -> bool) -> Result<Option<FrameMeta>, ScanError> {
@@ -116,6 +132,7 @@ impl<'a> FrameCursor<'a> {
             if !passed(&meta) {
                 return Ok(Some(meta));
             }
+            self.verify()?;
             self.skip(&meta);
         }
         Ok(None)

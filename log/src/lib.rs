@@ -32,6 +32,8 @@ mod writer;
 #[cfg(test)]
 mod compaction_tests;
 #[cfg(test)]
+mod frame_cursor_tests;
+#[cfg(test)]
 mod log_tests;
 
 pub use compaction::{Compaction, CompactionError, CompactionPlan, CompactionStats};

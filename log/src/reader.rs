@@ -141,7 +141,7 @@ impl LogReader {
     ///
     /// # Errors
     /// [`ReadError::OffsetOutOfRange`] where `from` is below the log start or above the log end; damage and I/O errors
-    /// with their place.
+    /// with their place, if there is nothing sound before it.
     pub fn read(&self, from: Offset, limit: Offset, max_bytes: u64) -> Result<ReadBatches, ReadError> {
         self.with_view(|view, stable| {
             if from < view.log_start_offset || from > view.end.offset {
@@ -155,20 +155,27 @@ impl LogReader {
             let mut found = ReadBatches { batches: Vec::new(), next_offset: from };
             let mut read_bytes = 0;
             let mut copied = false;
-            for number in view.segment_of_offset(from)..view.segments.len() {
-                if found.next_offset >= limit {
-                    break;
+            let mut read = || {
+                for number in view.segment_of_offset(from)..view.segments.len() {
+                    if found.next_offset >= limit {
+                        break;
+                    }
+                    let Some(mut cursor) = cursor_at_offset(view, stable, number, found.next_offset)? else { break };
+                    cursor.step(max_bytes.saturating_sub(read_bytes));
+                    let full = read_segment(&mut cursor, limit, max_bytes, &mut read_bytes, &mut found);
+                    copied |= cursor.copied;
+                    if full? {
+                        break;
+                    }
+                    found.next_offset = found.next_offset.max(view.segment_end_offset(number).min(limit));
                 }
-                let Some(mut cursor) = cursor_at_offset(view, stable, number, found.next_offset)? else { break };
-                cursor.step(max_bytes.saturating_sub(read_bytes));
-                let full = read_segment(&mut cursor, limit, max_bytes, &mut read_bytes, &mut found)?;
-                copied |= cursor.copied;
-                if full {
-                    break;
-                }
-                found.next_offset = found.next_offset.max(view.segment_end_offset(number).min(limit));
+                Ok(())
+            };
+            match read() {
+                Err(error) if found.batches.is_empty() => Err(error),
+                // What lies before damage is served; the read that begins at the damage tells of it.
+                Ok(()) | Err(_) => Ok((found, copied)),
             }
-            Ok((found, copied))
         })
     }
 
@@ -176,7 +183,7 @@ impl LogReader {
     ///
     /// # Errors
     /// [`ReadError::IndexOutOfRange`] where `from` is below [`LogReader::raft_start`] or `to` above the end; damage and
-    /// I/O errors with their place.
+    /// I/O errors with their place, if there is nothing sound before it.
     pub fn read_entries(&self, from: RaftIndex, to: RaftIndex, max_bytes: u64) -> Result<Vec<Frame>, ReadError> {
         self.with_view(|view, stable| {
             if from < view.raft_start || to > view.end.index {
@@ -190,25 +197,27 @@ impl LogReader {
             let mut frames = Vec::new();
             let mut read_bytes = 0;
             let mut copied = false;
-            let mut next = from;
-            for number in view.segment_of_index(from)..view.segments.len() {
-                if next >= to {
-                    break;
-                }
-                let Some(mut cursor) = cursor_at_index(view, stable, number, next)? else { break };
-                cursor.step(max_bytes.saturating_sub(read_bytes));
-                while let Some(meta) = cursor.peek()? {
-                    let full = !frames.is_empty() && read_bytes + meta.frame_bytes > max_bytes;
-                    if meta.stamp.index >= to || full {
-                        return Ok((frames, copied | cursor.copied));
+            let mut read = || {
+                for number in view.segment_of_index(from)..view.segments.len() {
+                    let next = frames.last().map_or(from, |last: &Frame| last.stamp().index.next());
+                    if next >= to {
+                        break;
                     }
-                    frames.push(cursor.take(&meta)?);
-                    read_bytes += meta.frame_bytes;
-                    next = meta.stamp.index.next();
+                    let Some(mut cursor) = cursor_at_index(view, stable, number, next)? else { break };
+                    cursor.step(max_bytes.saturating_sub(read_bytes));
+                    let full = read_segment_entries(&mut cursor, to, max_bytes, &mut read_bytes, &mut frames);
+                    copied |= cursor.copied;
+                    if full? {
+                        break;
+                    }
                 }
-                copied |= cursor.copied;
+                Ok(())
+            };
+            match read() {
+                Err(error) if frames.is_empty() => Err(error),
+                // As in `read`.
+                Ok(()) | Err(_) => Ok((frames, copied)),
             }
-            Ok((frames, copied))
         })
     }
 
@@ -295,6 +304,25 @@ fn read_segment(
         found.batches.extend(cursor.take(&meta)?.batch());
         *read_bytes += meta.frame_bytes;
         found.next_offset = meta.next_offset;
+    }
+    Ok(false)
+}
+
+/// Reads entries of one segment into `frames`; `true` when no more fit or `to` is reached.
+fn read_segment_entries(
+    cursor: &mut FrameCursor<'_>,
+    to: RaftIndex,
+    max_bytes: u64,
+    read_bytes: &mut u64,
+    frames: &mut Vec<Frame>,
+) -> Result<bool, ReadError> {
+    while let Some(meta) = cursor.peek()? {
+        let full = !frames.is_empty() && *read_bytes + meta.frame_bytes > max_bytes;
+        if meta.stamp.index >= to || full {
+            return Ok(true);
+        }
+        frames.push(cursor.take(&meta)?);
+        *read_bytes += meta.frame_bytes;
     }
     Ok(false)
 }
