@@ -6,4 +6,6 @@
 
 mod format_document;
 mod interop;
+mod log_fixture;
+mod log_model;
 mod tidy;
