@@ -17,25 +17,28 @@ const PAYLOAD_BYTES: usize = 16 + 4 + 7 * 8 + 1;
 
 /// The checkpoint of a log. It is never ahead of the log: whatever it claims was durable before it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Checkpoint {
-    pub(crate) identity: LogIdentity,
+pub struct Checkpoint {
+    /// Whose checkpoint it is.
+    pub identity: LogIdentity,
     /// Every entry below this index was made durable. Lowered before a truncation goes below it.
-    pub(crate) durable_end: RaftIndex,
+    pub durable_end: RaftIndex,
     /// First offset that is kept. Only rises, and is durable before anything below it goes.
-    pub(crate) log_start_offset: Offset,
+    pub log_start_offset: Offset,
     /// First index from which on entries are dense; below it they may be gone or compacted. Only rises.
-    pub(crate) raft_start: RaftIndex,
+    pub raft_start: RaftIndex,
     /// Records below this offset were compacted with one another.
-    pub(crate) compacted_to: Offset,
+    pub compacted_to: Offset,
     /// The end of the log if it was closed in order and not opened for writing since.
-    pub(crate) clean_end: Option<CleanEnd>,
+    pub clean_end: Option<CleanEnd>,
 }
 
 /// Where a log ended when it was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CleanEnd {
-    pub(crate) last_segment: SegmentName,
-    pub(crate) position_bytes: u64,
+pub struct CleanEnd {
+    /// The last segment.
+    pub last_segment: SegmentName,
+    /// The end of its last frame, and of its file.
+    pub position_bytes: u64,
 }
 
 impl Checkpoint {
@@ -75,11 +78,11 @@ impl Checkpoint {
             .map(Some)
     }
 
-    /// Reads whose checkpoint stands in `dir`, for tools that do not know the partition.
-    pub(crate) fn read_any(environment: &dyn Environment, dir: &Path) -> Result<Option<Self>, SmallFileError> {
-        let path = dir.join(CHECKPOINT_FILE);
-        let Some(payload) = small_file::read(environment, &path, SmallFileKind::Checkpoint)? else { return Ok(None) };
-        Self::decode(&payload).ok_or(SmallFileError::Damaged { path, fault: SmallFileFault::Content }).map(Some)
+    /// Reads the checkpoint at `path`, whosever it is, for tools that do not know the partition.
+    pub(crate) fn read_any(environment: &dyn Environment, path: &Path) -> Result<Option<Self>, SmallFileError> {
+        let Some(payload) = small_file::read(environment, path, SmallFileKind::Checkpoint)? else { return Ok(None) };
+        let damaged = || SmallFileError::Damaged { path: path.to_owned(), fault: SmallFileFault::Content };
+        Self::decode(&payload).ok_or_else(damaged).map(Some)
     }
 
     fn encode(&self) -> Vec<u8> {

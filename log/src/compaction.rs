@@ -23,7 +23,8 @@ use std::sync::Arc;
 use tidelog_proto::batch::{BatchError, DecodeLimits};
 use tidelog_proto::ids::Offset;
 
-pub(crate) use install::finish_install;
+pub(crate) use install::{finish_install, waiting_ending};
+pub(crate) use manifest::Manifest;
 
 use crate::config::LogConfig;
 use crate::damage::Damage;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::environment::{Environment, FileLock};
+use crate::environment::{Environment, FileLock, OpenMode};
 
 /// Name of the lock file.
 const LOCK_FILE: &str = "lock";
@@ -31,6 +31,24 @@ impl DataDir {
                 Err(DataDirError::InUse { path: path.to_owned() })
             }
             Err(error) => Err(io_error(error)),
+        }
+    }
+
+    /// Tells whether another process holds the directory at `path`, as far as that can be told without waiting. The lock
+    /// is taken for a moment if it is free; nothing is created.
+    ///
+    /// # Errors
+    /// The file system refused.
+    pub fn is_in_use(environment: &dyn Environment, path: &Path) -> io::Result<bool> {
+        let lock_file = path.join(LOCK_FILE);
+        let locked = environment.open_file(&lock_file, OpenMode::Read).and_then(|_| environment.lock_file(&lock_file));
+        match locked {
+            Ok(_) => Ok(false),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound => Ok(false),
+                io::ErrorKind::WouldBlock => Ok(true),
+                _ => Err(error),
+            },
         }
     }
 
@@ -68,3 +86,25 @@ impl fmt::Display for DataDirError {
 }
 
 impl std::error::Error for DataDirError {}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::environment::simulated::SimulatedEnvironment;
+
+    #[test]
+    fn a_directory_is_in_use_as_long_as_somebody_holds_it() {
+        let machine = SimulatedEnvironment::new(1);
+        let path = Path::new("/data");
+        assert!(!DataDir::is_in_use(&machine, path).unwrap());
+        assert!(machine.files().is_empty(), "asking creates nothing");
+        let held = DataDir::open(&machine, path).unwrap();
+        assert!(DataDir::is_in_use(&machine, path).unwrap());
+        assert!(matches!(DataDir::open(&machine, path), Err(DataDirError::InUse { .. })));
+        drop(held);
+        assert!(!DataDir::is_in_use(&machine, path).unwrap());
+        drop(DataDir::open(&machine, path).unwrap());
+    }
+}

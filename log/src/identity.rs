@@ -29,6 +29,16 @@ impl LogIdentity {
         data_dir.join(self.topic_id.to_string()).join(self.partition.to_string())
     }
 
+    /// Reads whose log a directory holds from its path, as [`LogIdentity::dir`] makes it; `None` for every other path.
+    #[must_use]
+    pub fn of_dir(dir: &Path) -> Option<Self> {
+        let partition = dir.file_name()?.to_str()?;
+        let topic_id = dir.parent()?.file_name()?.to_str()?;
+        let identity = Self { topic_id: topic_id.parse().ok()?, partition: PartitionId::new(partition.parse().ok()?) };
+        let is_exact = identity.topic_id.to_string() == topic_id && identity.partition.to_string() == partition;
+        is_exact.then_some(identity)
+    }
+
     pub(crate) fn segment_header(self, name: SegmentName) -> SegmentHeader {
         SegmentHeader {
             topic_id: self.topic_id,
@@ -76,7 +86,7 @@ impl SegmentName {
         dir.join(self.file_name(ending))
     }
 
-    /// Reads a `.log` file name; `None` for every name that [`SegmentName::file_name`] does not write.
+    /// Reads a `.log` file name; `None` for every other name.
     #[must_use]
     pub fn parse_log(file_name: &str) -> Option<Self> {
         let stem = file_name.strip_suffix(".log")?;
@@ -97,6 +107,17 @@ impl fmt::Display for SegmentName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn directories_read_back_and_nothing_else_does() {
+        let identity = LogIdentity { topic_id: TopicId::new([0xab; 16]), partition: PartitionId::new(7) };
+        let dir = identity.dir(Path::new("/data"));
+        assert_eq!(LogIdentity::of_dir(&dir), Some(identity));
+        for wrong in ["07", "+7", "x", "", "4294967296"] {
+            assert_eq!(LogIdentity::of_dir(&dir.with_file_name(wrong)), None, "{wrong}");
+        }
+        assert_eq!(LogIdentity::of_dir(Path::new("/data/topic/7")), None);
+    }
 
     #[test]
     fn segment_names_read_back_and_nothing_else_does() {

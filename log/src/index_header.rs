@@ -47,8 +47,10 @@ pub struct SegmentSummary {
 
 /// Which of the two index files it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum IndexKind {
+pub enum IndexKind {
+    /// Offsets and Raft indexes to positions.
     Offset,
+    /// Timestamps to offsets.
     Time,
 }
 
@@ -63,12 +65,17 @@ impl IndexKind {
 
 /// Header of an index file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct IndexHeader {
-    pub(crate) identity: LogIdentity,
-    pub(crate) name: SegmentName,
-    pub(crate) summary: SegmentSummary,
-    pub(crate) entry_count: u32,
-    pub(crate) entries_crc: u32,
+pub struct IndexHeader {
+    /// The partition.
+    pub identity: LogIdentity,
+    /// The segment.
+    pub name: SegmentName,
+    /// What the segment holds.
+    pub summary: SegmentSummary,
+    /// How many entries follow the header.
+    pub entry_count: u32,
+    /// crc32fast of the entries.
+    pub entries_crc: u32,
 }
 
 impl IndexHeader {

@@ -14,11 +14,13 @@ mod frame_chain;
 mod frame_cursor;
 mod identity;
 mod index_header;
+pub mod inspect;
 mod locate;
 mod mapped_file;
 mod open;
 mod reader;
 pub mod retention;
+mod scrub;
 mod segment;
 mod segment_scan;
 mod segment_tail;
@@ -35,6 +37,8 @@ mod compaction_tests;
 mod frame_cursor_tests;
 #[cfg(test)]
 mod log_tests;
+#[cfg(test)]
+mod scrub_tests;
 
 pub use compaction::{Compaction, CompactionError, CompactionPlan, CompactionStats};
 pub use config::{CleanupPolicy, ConfigError, LogConfig, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
@@ -44,5 +48,6 @@ pub use identity::{LogIdentity, SegmentName};
 pub use index_header::SegmentSummary;
 pub use open::{Log, OpenError, OpenReport};
 pub use reader::{LogReader, ReadBatches, ReadError, SegmentInfo, TimestampOffset};
+pub use scrub::{ScrubStep, Scrubbed, Scrubber};
 pub use small_file::{SmallFileError, SmallFileFault};
 pub use writer::{AppendError, Appended, LogWriter, PendingSync, WriteError};

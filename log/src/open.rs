@@ -2,7 +2,7 @@
 
 mod active;
 mod error;
-mod later_frames;
+pub(crate) mod later_frames;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -25,7 +25,7 @@ use crate::view::{LogView, SharedLog, StableEnd};
 /// Every checksum of every frame that is returned was verified.
 #[derive(Clone, Debug)]
 pub struct LogReader {
-    shared: Arc<SharedLog>,
+    pub(crate) shared: Arc<SharedLog>,
 }
 
 /// What [`LogReader::read`] found.

@@ -34,15 +34,15 @@ pub(crate) trait IndexEntry: Copy + Send + Sync {
 
 /// Where a frame stands: one entry at most per `index_interval_bytes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OffsetEntry {
+pub struct OffsetEntry {
     /// Base offset of the frame, less the segment's.
-    pub(crate) relative_offset: u32,
+    pub relative_offset: u32,
     /// Raft index of the frame, less the segment's.
-    pub(crate) relative_index: u32,
+    pub relative_index: u32,
     /// Byte position of the frame in the segment file.
-    pub(crate) position_bytes: u32,
+    pub position_bytes: u32,
     /// crc32fast of the segment file below `position_bytes`, so that a cut segment need not be read again from its start.
-    pub(crate) prefix_crc: u32,
+    pub prefix_crc: u32,
 }
 
 impl IndexEntry for OffsetEntry {
@@ -69,11 +69,11 @@ impl IndexEntry for OffsetEntry {
 
 /// What is known of the timestamps before an offset. Each stands beside the [`OffsetEntry`] of the same frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TimeEntry {
+pub struct TimeEntry {
     /// No record of the segment below the offset has a larger timestamp.
-    pub(crate) max_timestamp: i64,
+    pub max_timestamp: i64,
     /// The offset, less the segment's base offset.
-    pub(crate) relative_offset: u32,
+    pub relative_offset: u32,
 }
 
 impl IndexEntry for TimeEntry {

@@ -167,6 +167,11 @@ fn remove_if_there(environment: &dyn Environment, context: &SegmentContext, file
     }
 }
 
+/// Gives the ending under which a file waits that is to take `ending`.
+pub(crate) fn waiting_ending(ending: &str) -> Option<&'static str> {
+    RENAMES.iter().find(|(_, to)| *to == ending).map(|(from, _)| *from)
+}
+
 pub(super) fn is_compacted_file(file_name: &str) -> bool {
     let Some((stem, ending)) = file_name.rsplit_once('.') else { return false };
     RENAMES.iter().any(|(waiting, _)| *waiting == ending)

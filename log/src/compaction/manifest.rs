@@ -15,15 +15,15 @@ const NAME_BYTES: usize = 16;
 
 /// The swap that is under way: the first of the names is the output's, and all of them go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Manifest {
+pub(crate) struct Manifest {
     /// The names of the replaced segments, oldest first; never empty.
-    pub(super) sources: Vec<SegmentName>,
+    pub(crate) sources: Vec<SegmentName>,
     /// Length of the output.
-    pub(super) log_bytes: u64,
+    pub(crate) log_bytes: u64,
 }
 
 impl Manifest {
-    pub(super) fn path(context: &SegmentContext) -> PathBuf {
+    pub(crate) fn path(context: &SegmentContext) -> PathBuf {
         context.dir.join(MANIFEST_FILE)
     }
 
@@ -38,7 +38,7 @@ impl Manifest {
         small_file::write(context.environment.as_ref(), &Self::path(context), kind, &payload)
     }
 
-    pub(super) fn read(context: &SegmentContext) -> Result<Option<Self>, SmallFileError> {
+    pub(crate) fn read(context: &SegmentContext) -> Result<Option<Self>, SmallFileError> {
         let path = Self::path(context);
         let kind = SmallFileKind::CompactionManifest;
         let Some(payload) = small_file::read(context.environment.as_ref(), &path, kind)? else { return Ok(None) };

@@ -84,7 +84,10 @@ impl Opening {
         // The slice must be gone before its bytes are overwritten.
         let mark = match torn_end_bytes {
             Some(_) => {
-                committed_end_behind(context.seed, &bytes, scanned.tail.position_bytes, scanned.tail.chain.next_index)
+                let tail = &scanned.tail;
+                let mut behind = bytes.clone();
+                committed_end_behind(context.seed, &mut behind, tail.position_bytes, tail.chain.next_index)
+                    .map_err(io_error)?
             }
             None => None,
         };
