@@ -69,6 +69,8 @@ mod writer_task;
 mod crash_tests;
 #[cfg(test)]
 mod storage_tests;
+#[cfg(test)]
+mod test_logs;
 
 use std::fmt;
 use std::path::Path;

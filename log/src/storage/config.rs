@@ -21,8 +21,8 @@ pub struct StorageConfig {
     /// A round of at least this many logs is made durable by one `syncfs` instead of an `fdatasync` each; `None` for
     /// never.
     ///
-    /// `syncfs` also writes what every other process has dirty on the file system, and a failure of it poisons every log
-    /// with anything not yet durable. Switch it off where the file system is shared with something that writes much.
+    /// `syncfs` also writes what every other process has dirty on the file system, and a failure of it poisons every
+    /// log, since nobody can tell what it hit. Switch it off where the file system is shared with something that writes much.
     pub syncfs_files_min: Option<usize>,
     /// How long after a change, at least, a log notes how far it is durable, and how long what was appended with
     /// [`Durability::Written`](super::Durability::Written) may stay volatile. Only looked at after a round and at

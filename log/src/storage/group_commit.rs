@@ -42,14 +42,14 @@ pub(super) struct GroupCommit {
     unparked: VecDeque<(LogKey, Work)>,
     /// One for all logs: most of them are idle.
     staging: Staging,
+    /// Completions to be run, in this order.
+    due: Vec<Due>,
     effects: Effects,
 }
 
-/// What is to be done outside.
+/// What the queues have to be told.
 #[derive(Default)]
 pub(super) struct Effects {
-    /// To be completed, in this order.
-    pub(super) due: Vec<Due>,
     /// Logs whose work is done and that may be given more.
     pub(super) turns_ended: Vec<LogKey>,
     /// Logs that were given up: nothing more is to be taken for them.
@@ -70,6 +70,7 @@ impl GroupCommit {
             rounds_since_checkpoint: 0,
             unparked: VecDeque::new(),
             staging: Staging::new(),
+            due: Vec::new(),
             effects: Effects::default(),
         }
     }
@@ -80,7 +81,12 @@ impl GroupCommit {
         self.settle(key);
     }
 
-    /// Takes what is to be done outside.
+    /// Takes the completions to be run. Work of the same log that comes later must find them run.
+    pub(super) fn take_due(&mut self) -> Vec<Due> {
+        std::mem::take(&mut self.due)
+    }
+
+    /// Takes what the queues have to be told.
     pub(super) fn take_effects(&mut self) -> Effects {
         std::mem::take(&mut self.effects)
     }
@@ -109,13 +115,13 @@ impl GroupCommit {
         match work {
             Work::Appends(appends) => {
                 let bytes: u64 = appends.iter().map(Append::frame_bytes).sum();
-                log.append(appends, &mut self.staging, &mut self.effects.due);
+                log.append(appends, &mut self.staging, &mut self.due);
                 self.round_bytes += if log.wants_sync() { bytes } else { 0 };
             }
             Work::Exclusive(exclusive) => log.exclusive(exclusive),
             Work::Close(completion) => {
                 let outcome = self.logs.remove(&key).map_or(Ok(()), OwnedLog::close);
-                self.effects.due.push(Due::Close(completion, outcome));
+                self.due.push(Due::Close(completion, outcome));
                 self.effects.removed.push(key);
                 return;
             }
@@ -197,7 +203,7 @@ impl GroupCommit {
             SyncJob::Round(round) => self.finish_round(round),
             SyncJob::Checkpoint { key, pending, outcome } => {
                 let log = self.logs.get_mut(&key).expect("a log is not closed during its checkpoint");
-                let is_done = log.finish_checkpoint(&pending, outcome, &mut self.effects.due);
+                let is_done = log.finish_checkpoint(&pending, outcome, &mut self.due);
                 if !is_done && !log.changed {
                     log.changed = true;
                     self.changed.push_back((key, now));
@@ -211,21 +217,20 @@ impl GroupCommit {
         let has_failed = round.syncs.iter().any(|sync| sync.outcome.is_err());
         for LogSync { key, pending, outcome } in round.syncs {
             let log = self.logs.get_mut(&key).expect("a log is not closed during its sync");
-            log.finish_sync(&pending, outcome, &mut self.effects.due);
+            log.finish_sync(&pending, outcome, &mut self.due);
             self.settle(key);
         }
         if has_failed && round.method == SyncMethod::Filesystem {
-            self.poison_dirty();
+            self.poison_all();
         }
     }
 
-    /// Gives up every log with anything that is not durable: what `syncfs` reports may have hit any of them, and it
-    /// reports it once.
-    fn poison_dirty(&mut self) {
-        let dirty: Vec<LogKey> = self.logs.iter().filter(|(_, log)| log.is_dirty()).map(|(key, _)| *key).collect();
-        for key in dirty {
+    /// Gives up every log: what `syncfs` reports may have hit any file or any directory, and it reports it once.
+    fn poison_all(&mut self) {
+        let keys: Vec<LogKey> = self.logs.keys().copied().collect();
+        for key in keys {
             if let Some(log) = self.logs.get_mut(&key) {
-                log.poison(&mut self.effects.due);
+                log.poison(&mut self.due);
             }
             self.settle(key);
         }

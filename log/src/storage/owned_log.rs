@@ -69,7 +69,7 @@ impl OwnedLog {
     }
 
     /// Tells whether anything appended may still be lost.
-    pub(super) fn is_dirty(&self) -> bool {
+    fn is_dirty(&self) -> bool {
         self.writer.durable_end() < self.writer.end_index()
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::due::Due;
-use super::group_commit::{Effects, GroupCommit};
+use super::group_commit::GroupCommit;
 use super::queues::{LogKey, Work};
 use super::shared::Shared;
 use super::sync_job::SyncJob;
@@ -16,8 +16,6 @@ pub(super) struct WriterTask {
     environment: Arc<dyn Environment>,
     shared: Arc<Shared>,
     commit: GroupCommit,
-    /// What the last step left to be told to the queues.
-    effects: Effects,
     /// Logs that could not be closed.
     failures: Vec<(LogIdentity, WriteError)>,
 }
@@ -35,12 +33,12 @@ struct Input {
 
 impl WriterTask {
     pub(super) fn new(environment: Arc<dyn Environment>, shared: Arc<Shared>, commit: GroupCommit) -> Self {
-        Self { environment, shared, commit, effects: Effects::default(), failures: Vec::new() }
+        Self { environment, shared, commit, failures: Vec::new() }
     }
 
     /// Tells the queues what became of their logs, and takes what there is to do: all in one go under the lock.
     fn exchange(&mut self) -> Input {
-        let effects = std::mem::take(&mut self.effects);
+        let effects = self.commit.take_effects();
         let takes_work = self.commit.has_room() && !self.commit.has_unparked();
         let mut state = self.shared.lock();
         let queues = &mut state.queues;
@@ -67,6 +65,10 @@ impl WriterTask {
         }
     }
 
+    fn run_due(&mut self) {
+        self.commit.take_due().into_iter().for_each(Due::run);
+    }
+
     /// Closes one log, or ends when all are closed.
     fn close_next(&mut self) -> Step {
         if let Some((identity, outcome)) = self.commit.close_next() {
@@ -89,6 +91,8 @@ impl Task for WriterTask {
             self.commit.finish_job(job, self.environment.monotonic());
             // The disk first: what was written meanwhile need not wait for anything that follows.
             self.begin_job(work.is_some() || more_to_write);
+            // Before other work, which may complete something of the same log.
+            self.run_due();
         }
         for (key, work) in self.commit.take_unparked().into_iter().chain(work) {
             is_idle = false;
@@ -98,8 +102,7 @@ impl Task for WriterTask {
             self.commit.stop_checkpoints();
         }
         self.begin_job(more_to_write || self.commit.has_unparked());
-        self.effects = self.commit.take_effects();
-        self.effects.due.drain(..).for_each(Due::run);
+        self.run_due();
         if !is_idle || more_to_write && self.commit.has_room() {
             return Step::Again;
         }
