@@ -98,3 +98,22 @@ fn segments_before_the_start_go_and_readers_learn_it() {
     drop(log);
     assert_eq!(entries(&open(&machine.crash(1))).first(), Some(&25));
 }
+
+/// A sound frame in the place of another passed for a gap, which only compaction leaves: the reader gave out the wrong
+/// entry.
+#[test]
+fn a_sound_frame_in_the_wrong_place_is_damage() {
+    let machine = SimulatedEnvironment::new(5);
+    let mut log = open(&machine);
+    append(&mut log, 0..5);
+    log.writer.close().unwrap();
+    let path = Path::new("/log/00000000000000000000-0.log");
+    let mut bytes = machine.read_contents(path).unwrap();
+    let frame_bytes = (bytes.len() - 64) / 5;
+    bytes.copy_within(64 + 3 * frame_bytes..64 + 4 * frame_bytes, 64);
+    machine.set_contents(path, &bytes);
+    let log = open(&machine);
+    assert!(log.report.clean);
+    let error = log.reader.read_entries(RaftIndex::new(0), RaftIndex::new(1), u64::MAX).unwrap_err();
+    assert!(matches!(error, crate::ReadError::Damaged(_)), "{error}");
+}
