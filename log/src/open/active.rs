@@ -103,8 +103,9 @@ impl Opening {
             self.report.torn_tail = Some(damage(tail.position_bytes, &tail.chain, fault));
             zero(file.as_ref(), tail.position_bytes, end_bytes).map_err(io_error)?;
         }
-        // What a dead process wrote may be in memory only: none of it counts as durable before this.
+        // What a dead process wrote or named may be in memory only: none of it counts as durable before this.
         file.sync_data().map_err(io_error)?;
+        context.environment.sync_dir(&context.dir).map_err(|error| self.io_error(error))?;
         self.report.rebuilt_indexes.push(name);
         Ok(ActiveSegment { file, indexes: Arc::new(indexes), tail, allocated_bytes })
     }
