@@ -140,7 +140,9 @@ impl Case {
                     self.machine.advance(std::time::Duration::from_millis(60));
                     self.storage.iter().for_each(Storage::tick);
                 }
-                _ => drop(self.machine.run_one()),
+                _ => {
+                    self.machine.run_one();
+                }
             }
         }
         match self.rng.below(4) {

@@ -39,6 +39,20 @@ fn synced(handle: &LogHandle, indexes: std::ops::Range<u64>) -> Outcome<Appended
     append(handle, indexes, Durability::Synced)
 }
 
+/// Checks that every append has succeeded by now.
+fn all_ok(outcomes: impl IntoIterator<Item = Outcome<Appended, AppendError>>) {
+    for appended in outcomes {
+        appended.try_take().unwrap().unwrap();
+    }
+}
+
+/// Steps tasks this often.
+fn steps(machine: &SimulatedEnvironment, count: u64) {
+    for _ in 0..count {
+        machine.run_one();
+    }
+}
+
 /// Steps tasks until something has happened.
 fn run_until(machine: &SimulatedEnvironment, happened: impl Fn() -> bool) {
     while !happened() {
@@ -95,7 +109,7 @@ fn appends_that_wait_together_share_a_write_and_a_sync() {
     }
     let before = machine.operations();
     machine.run_until_idle();
-    outcomes.into_iter().for_each(|appended| drop(appended.try_take().unwrap().unwrap()));
+    all_ok(outcomes);
     // Of each log one allocation, one write and one sync, for sixty appends.
     assert_eq!(machine.operations() - before, 9);
 }
@@ -133,7 +147,7 @@ fn a_failed_sync_ends_its_log_and_no_other_and_is_never_tried_again() {
     let others = [synced(&logs[0].0, 2..3), synced(&logs[2].0, 2..3)];
     machine.run_until_idle();
     assert!(matches!(closed.try_take().unwrap(), Err(WriteError::Poisoned)));
-    others.into_iter().for_each(|appended| drop(appended.try_take().unwrap().unwrap()));
+    all_ok(others);
     storage.shutdown().unwrap();
     assert_eq!(syncs_of(&machine.take_trace(), 1), 1);
 }
@@ -168,7 +182,7 @@ fn a_failed_syncfs_ends_every_log() {
     machine.fail(FaultTarget::Sync, 0..1);
     machine.run_until_idle();
     assert!(machine.take_trace().iter().any(|line| line.contains("sync all: Fail")));
-    outcomes.into_iter().for_each(|appended| drop(appended.try_take().unwrap().unwrap_err()));
+    assert!(outcomes.iter().all(|appended| appended.try_take().unwrap().is_err()));
     for (handle, _) in &logs {
         let refused = handle.with_writer(|_| panic!("it was refused")).unwrap_err();
         assert!(matches!(refused, SubmitError::Poisoned(Request::Exclusive(_))));
@@ -267,7 +281,7 @@ fn a_full_queue_gives_the_request_back_and_leaves_room_for_other_logs() {
         logs[4].0.close(Result::unwrap).unwrap();
         assert!(matches!(logs[4].0.with_writer(|_| ()), Err(SubmitError::Closed(_))));
         machine.run_until_idle();
-        outcomes.into_iter().for_each(|appended| drop(appended.try_take().unwrap().unwrap()));
+        all_ok(outcomes);
         let again = synced(&logs[0].0, 2..3);
         machine.run_until_idle();
         again.try_take().unwrap().unwrap();
@@ -309,7 +323,7 @@ fn a_truncation_waits_for_the_sync_under_way_and_later_appends_for_the_truncatio
         let (_storage, handle, reader) = one_log(&machine, &config());
         let record = Record::default();
         handle.append(frames(&handle, 0..4), Durability::Synced, record.note(0)).unwrap();
-        (0..seed % 7).for_each(|_| drop(machine.run_one()));
+        steps(&machine, seed % 7);
         handle.append(frames(&handle, 4..5), Durability::Synced, record.note(1)).unwrap();
         handle.truncate_suffix(RaftIndex::new(2), record.note(2)).unwrap();
         let anew = vec![frame(handle.identity(), 2, 77, 0)];
@@ -349,9 +363,9 @@ fn shutting_down_does_what_was_taken_and_closes_every_log() {
         let (storage, logs) = start(&machine, &StorageConfig { round_bytes_max: 100, ..config() }, 4, 512);
         let outcomes: Vec<_> =
             (0..10).flat_map(|index| logs.iter().map(move |(handle, _)| synced(handle, index..index + 1))).collect();
-        (0..seed).for_each(|_| drop(machine.run_one()));
+        steps(&machine, seed);
         storage.shutdown().unwrap();
-        outcomes.into_iter().for_each(|appended| drop(appended.try_take().unwrap().unwrap()));
+        all_ok(outcomes);
         assert!(!machine.run_one(), "both tasks are done");
         assert!(matches!(logs[0].0.with_writer(|_| ()), Err(SubmitError::Closed(_))));
         for partition in 0..4 {
@@ -558,7 +572,7 @@ fn much_that_was_only_written_is_synced_without_being_asked() {
     machine.start_trace();
     for index in 0..40 {
         let frame = frame(handle.identity(), index, index, 1 << 20);
-        handle.append(vec![frame], Durability::Written, |outcome| drop(outcome.unwrap())).unwrap();
+        handle.append(vec![frame], Durability::Written, |outcome| assert!(outcome.is_ok())).unwrap();
         machine.run_until_idle();
     }
     assert_eq!(syncs_of(&machine.take_trace(), 0), 1);
