@@ -117,3 +117,32 @@ fn a_sound_frame_in_the_wrong_place_is_damage() {
     let error = log.reader.read_entries(RaftIndex::new(0), RaftIndex::new(1), u64::MAX).unwrap_err();
     assert!(matches!(error, crate::ReadError::Damaged(_)), "{error}");
 }
+
+/// A frame of a newer version behind the durable mark was taken for a torn tail and cut: what a newer release had
+/// acknowledged was gone after a step back.
+#[test]
+fn a_sound_frame_of_a_newer_version_is_refused_and_a_torn_one_is_cut() {
+    for is_sound in [true, false] {
+        let machine = SimulatedEnvironment::new(6);
+        let mut log = open(&machine);
+        append(&mut log, 0..2);
+        let position = usize::try_from(log.reader.segments()[0].log_bytes).unwrap();
+        drop(log);
+        let mut frame = Vec::new();
+        no_op(2).encode_into(&mut frame);
+        frame[5] = 2;
+        if is_sound {
+            let seed = crc32fast::hash(&[&[5; 16][..], &1_u32.to_le_bytes()].concat());
+            let mut crc = crc32fast::Hasher::new_with_initial(seed);
+            crc.update(&frame[4..]);
+            frame[..4].copy_from_slice(&crc.finalize().to_le_bytes());
+        }
+        let path = Path::new("/log/00000000000000000000-0.log");
+        let mut bytes = machine.read_contents(path).unwrap();
+        bytes[position..position + frame.len()].copy_from_slice(&frame);
+        machine.set_contents(path, &bytes);
+        let config = LogConfig { segment_bytes: 512, ..LogConfig::default() };
+        let opened = Log::open(Arc::new(machine.clone()), Path::new("/log"), IDENTITY, config);
+        assert_eq!(opened.is_err(), is_sound, "{opened:?}");
+    }
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tidelog_proto::frame::FrameError;
 use tidelog_proto::ids::RaftIndex;
 
 use super::later_frames::committed_end_behind;
@@ -80,6 +81,9 @@ impl Opening {
             .map_err(|fault| OpenError::Damaged(Box::new(damage(0, &start, fault))))?;
         let scanned = scan_frames(&context, &bytes, SegmentTail::new(header, previous), Density::Dense, Some(&indexes))
             .map_err(io_error)?;
+        if let Some(fault) = self.newer_format(&bytes, &scanned) {
+            return Err(OpenError::Damaged(Box::new(damage(scanned.tail.position_bytes, &scanned.tail.chain, fault))));
+        }
         let torn_end_bytes = self.torn_end(&bytes, &scanned);
         // The slice must be gone before its bytes are overwritten.
         let mark = match torn_end_bytes {
@@ -108,6 +112,19 @@ impl Opening {
         context.environment.sync_dir(&context.dir).map_err(|error| self.io_error(error))?;
         self.report.rebuilt_indexes.push(name);
         Ok(ActiveSegment { file, indexes: Arc::new(indexes), tail, allocated_bytes })
+    }
+
+    /// Finds a sound frame of a type or version that this release does not know: that is no torn tail, and cutting it
+    /// would lose what a newer release acknowledged.
+    fn newer_format(&self, bytes: &Bytes, scanned: &Scanned) -> Option<Fault> {
+        let unknown = scanned.stop.as_ref().filter(|fault| {
+            matches!(
+                fault,
+                Fault::Frame(FrameError::UnknownVersion(_) | FrameError::UnknownType(_) | FrameError::UnknownFlags(_))
+            )
+        })?;
+        let rest = usize::try_from(scanned.tail.position_bytes).ok().and_then(|position| bytes.get(position..))?;
+        self.context.seed.vouches_for(rest).then(|| unknown.clone())
     }
 
     /// Gives the end of what stands behind the last sound frame, if anything does.

@@ -1,6 +1,6 @@
 //! A frame read in place, without allocation: what the recovery scan is made of.
 
-use super::header::BASE_OFFSET_BYTES;
+use super::header::{BASE_OFFSET_BYTES, MAX_FRAME_BODY_BYTES};
 use super::{FRAME_HEADER_BYTES, FrameError, FrameHeader, FrameType};
 use crate::batch::{self, BATCH_PREFIX_BYTES, BatchHeader};
 use crate::ids::{Offset, PartitionId, TopicId};
@@ -18,6 +18,25 @@ impl FrameSeed {
         hasher.update(topic_id.as_bytes());
         hasher.update(&partition.get().to_le_bytes());
         Self(hasher.finalize())
+    }
+
+    /// Tells whether `bytes` start with a frame of this partition whose checksum holds, whatever its type, version and
+    /// flags are: of a release that knows more than this one. Every version keeps the checksum and the body's length in
+    /// their places, and covers the body's first [`BATCH_PREFIX_BYTES`] or all of it.
+    #[must_use]
+    pub fn vouches_for(self, bytes: &[u8]) -> bool {
+        let Some((header, rest)) = bytes.split_first_chunk::<FRAME_HEADER_BYTES>() else { return false };
+        let [c0, c1, c2, c3, _, _, _, _, l0, l1, l2, l3, ..] = *header;
+        let body_bytes = u32::from_le_bytes([l0, l1, l2, l3]).min(MAX_FRAME_BODY_BYTES) as usize;
+        let Some(body) = rest.get(..body_bytes) else { return false };
+        let mut hasher = crc32fast::Hasher::new_with_initial(self.0);
+        hasher.update(&header[size_of::<u32>()..]);
+        let (prefix, others) = body.split_at(BATCH_PREFIX_BYTES.min(body_bytes));
+        hasher.update(prefix);
+        let of_prefix = hasher.clone().finalize();
+        hasher.update(others);
+        let stored = u32::from_le_bytes([c0, c1, c2, c3]);
+        stored == of_prefix || stored == hasher.finalize()
     }
 
     /// Computes a header checksum.
