@@ -12,6 +12,9 @@ use crate::view::StableEnd;
 /// Bytes taken at once while a place is looked for.
 pub(crate) const SEEK_BYTES: u64 = 16 * 1024;
 
+/// Bytes taken at once as a slice of the mapping, which costs the same however long it is.
+const SLICE_BYTES: u64 = 1024 * 1024;
+
 /// Stands before a frame of a segment.
 pub(crate) struct FrameCursor<'a> {
     segment: &'a Segment,
@@ -142,9 +145,10 @@ impl<'a> FrameCursor<'a> {
     fn take_chunk(&mut self, needed: u64) -> Result<(), ScanError> {
         let start = self.position_bytes;
         let least = self.end_bytes.min(start.saturating_add(needed));
-        let mut end = self.end_bytes.min(start.saturating_add(needed.max(self.step_bytes)));
         let io_error = |error| ScanError::io(self.segment.log_path(), error);
         let is_stable = self.stable.covers(self.segment, least);
+        let step_bytes = if is_stable { self.step_bytes.max(SLICE_BYTES) } else { self.step_bytes };
+        let mut end = self.end_bytes.min(start.saturating_add(needed.max(step_bytes)));
         if is_stable && !self.stable.covers(self.segment, end) {
             end = self.stable.position_bytes;
         }
