@@ -46,7 +46,7 @@ pub enum WriteError {
         /// The log's directory.
         dir: PathBuf,
     },
-    /// The machine failed. The log is poisoned from now on.
+    /// The machine failed. If it was a write or a sync that failed, the log is poisoned from now on.
     Io {
         /// The log's directory.
         dir: PathBuf,

@@ -6,7 +6,9 @@ use tidelog_proto::ids::{Offset, RaftIndex};
 
 use super::{LogWriter, WriteError};
 use crate::checkpoint::Checkpoint;
+use crate::locate::cursor_at_index;
 use crate::segment::remove_files;
+use crate::segment_scan::ScanError;
 
 impl LogWriter {
     /// Moves the log start offset and the first index that is kept, and deletes the segments that lie before both.
@@ -20,7 +22,7 @@ impl LogWriter {
     pub fn advance_start(&mut self, log_start_offset: Offset, raft_start: RaftIndex) -> Result<(), WriteError> {
         self.usable()?;
         let committed_end = self.shared.stable.load().index;
-        let committed_offset = self.committed_offset_at_most();
+        let committed_offset = self.committed_offset_at_most()?;
         if log_start_offset > committed_offset || raft_start > committed_end {
             return Err(WriteError::StartOutOfRange {
                 log_start_offset,
@@ -74,15 +76,13 @@ impl LogWriter {
 
     /// Gives an offset that is certainly committed: exactly the end where everything is, else the start of the segment
     /// that holds the committed mark.
-    fn committed_offset_at_most(&self) -> Offset {
+    fn committed_offset_at_most(&self) -> Result<Offset, ScanError> {
         let stable = **self.shared.stable.load();
         if stable.index >= self.end_index() {
-            return self.end_offset();
+            return Ok(self.end_offset());
         }
         let view = self.shared.view.load();
-        match crate::locate::cursor_at_index(&view, stable, view.segment_of_index(stable.index), stable.index) {
-            Ok(Some(cursor)) => cursor.place().1.next_offset,
-            Ok(None) | Err(_) => self.checkpoint.log_start_offset,
-        }
+        let cursor = cursor_at_index(&view, stable, view.segment_of_index(stable.index), stable.index)?;
+        Ok(cursor.map_or(self.checkpoint.log_start_offset, |cursor| cursor.place().1.next_offset))
     }
 }
