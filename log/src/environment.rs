@@ -146,6 +146,13 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
     /// kind is never `StorageFull`.
     fn sync_data(&self) -> io::Result<()>;
 
+    /// Forgets what memory holds of the file and counts as written, so that the next read finds what the disk holds: after
+    /// a failed sync the two may differ. Nobody has the file mapped.
+    ///
+    /// # Errors
+    /// Whatever the file system answers.
+    fn forget_cached(&self) -> io::Result<()>;
+
     /// Maps the first `len_bytes` for reading. The mapping may reach past the end of the file; only bytes below it may
     /// be touched.
     ///

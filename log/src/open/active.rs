@@ -65,6 +65,9 @@ impl Opening {
         let path = context.path(name, LOG_ENDING);
         let io_error = |error| OpenError::Io { path: path.clone(), error };
         let file = context.environment.open_file(&path, OpenMode::ReadWrite).map_err(io_error)?;
+        // What a dead process wrote may be in memory only; if a sync of it failed, memory may also hold what the disk never
+        // will, and count it as written. None of it counts as durable before this.
+        file.sync_data().and_then(|()| file.forget_cached()).map_err(io_error)?;
         let allocated_bytes = file.len_bytes().map_err(io_error)?;
         let indexes = SegmentIndexes::create(&context, name).map_err(io_error)?;
         let bytes =
@@ -105,10 +108,9 @@ impl Opening {
         }
         if let (Some(end_bytes), Some(fault)) = (torn_end_bytes, stop) {
             self.report.torn_tail = Some(damage(tail.position_bytes, &tail.chain, fault));
-            zero(file.as_ref(), tail.position_bytes, end_bytes).map_err(io_error)?;
+            zero(file.as_ref(), tail.position_bytes, end_bytes).and_then(|()| file.sync_data()).map_err(io_error)?;
         }
-        // What a dead process wrote or named may be in memory only: none of it counts as durable before this.
-        file.sync_data().map_err(io_error)?;
+        // The name of the segment, too, may be in memory only.
         context.environment.sync_dir(&context.dir).map_err(|error| self.io_error(error))?;
         self.report.rebuilt_indexes.push(name);
         Ok(ActiveSegment { file, indexes: Arc::new(indexes), tail, allocated_bytes })
