@@ -245,7 +245,7 @@ impl SimulatedEnvironment {
 
     // The trace.
 
-    /// Begins to write down every operation and every step of a task.
+    /// Begins to write down every operation, every read that fails and every step of a task.
     pub fn start_trace(&self) {
         self.machine.lock().trace = Some(Vec::new());
     }

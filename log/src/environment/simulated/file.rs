@@ -49,6 +49,7 @@ impl StorageFile for SimulatedFile {
     fn read_exact_at(&self, buffer: &mut [u8], position_bytes: u64) -> io::Result<()> {
         let mut state = self.handle.machine.lock();
         if state.faults.admit_read()? == Verdict::Fail {
+            state.note(|| format!("read {}: {:?}", self.handle.path.display(), Verdict::Fail));
             return Err(Errno::IO.into());
         }
         let inode = state.disk.inode(self.handle.inode);
