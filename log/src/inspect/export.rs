@@ -57,6 +57,7 @@ pub fn export(
     overwrite: Overwrite,
     read_bytes: &mut dyn FnMut(u64),
 ) -> Result<Exported, ExportError> {
+    let files = LogFiles::find(environment, dir).map_err(ExportError::Log)?;
     let io_error = |error| ExportError::Target { path: target.to_owned(), error };
     let parent = target.parent().ok_or_else(|| io_error(io::ErrorKind::InvalidInput.into()))?;
     if parent == dir {
@@ -68,7 +69,7 @@ pub fn export(
     let temporary =
         temporary_path(environment.as_ref(), target).ok_or_else(|| io_error(io::ErrorKind::InvalidInput.into()))?;
     let file = environment.open_file(&temporary, OpenMode::CreateNew).map_err(io_error)?;
-    let outcome = write(environment, dir, file, target, read_bytes).and_then(|exported| {
+    let outcome = write(&files, file, target, read_bytes).and_then(|exported| {
         environment.rename(&temporary, target).and_then(|()| environment.sync_dir(parent)).map_err(io_error)?;
         Ok(exported)
     });
@@ -80,14 +81,12 @@ pub fn export(
 }
 
 fn write(
-    environment: &Arc<dyn Environment>,
-    dir: &Path,
+    files: &LogFiles,
     file: Arc<dyn StorageFile>,
     target: &Path,
     read_bytes: &mut dyn FnMut(u64),
 ) -> Result<Exported, ExportError> {
     let io_error = |error| ExportError::Target { path: target.to_owned(), error };
-    let files = LogFiles::find(environment, dir).map_err(ExportError::Log)?;
     let log_start_offset = files.sound_checkpoint().map_or(Offset::ZERO, |checkpoint| checkpoint.log_start_offset);
     let mut exporting = Exporting {
         file,
@@ -98,7 +97,7 @@ fn write(
         damage: None,
         failure: None,
     };
-    verify_files(&files, &mut exporting);
+    verify_files(files, &mut exporting);
     if let Some(damage) = exporting.damage {
         return Err(ExportError::Damaged(Box::new(damage)));
     }

@@ -9,7 +9,7 @@ use tidelog_proto::segment_header::SegmentHeader;
 use super::file_window::FileWindow;
 use crate::damage::Fault;
 use crate::frame_chain::{ChainError, Density, FrameChain, FrameMeta};
-use crate::open::later_frames::{LaterFrames, SegmentBytes, committed_end_behind, is_about_body};
+use crate::open::later_frames::{LaterFrames, SegmentBytes, committed_end_behind, is_about_body, is_of_newer_release};
 use crate::segment_tail::SegmentTail;
 
 /// Stands before a frame of a segment file, or before something that is none.
@@ -131,6 +131,14 @@ impl SegmentWalk {
     pub(super) fn committed_end_behind(&mut self) -> io::Result<Option<RaftIndex>> {
         let (position_bytes, next_index) = (self.tail.position_bytes, self.tail.chain.next_index);
         committed_end_behind(self.seed, &mut self.window, position_bytes, next_index)
+    }
+
+    /// Tells whether a newer release wrote what stands here, and is taken for `fault`.
+    ///
+    /// # Errors
+    /// The file could not be read.
+    pub(super) fn is_of_newer_release(&mut self, fault: &Fault) -> io::Result<bool> {
+        is_of_newer_release(self.seed, &mut self.window, self.tail.position_bytes, fault)
     }
 
     fn decode(&mut self) -> io::Result<Result<Frame, FrameError>> {

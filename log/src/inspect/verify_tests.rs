@@ -191,6 +191,29 @@ fn a_torn_tail_is_told_from_damage_as_recovery_tells_it() {
 }
 
 #[test]
+fn a_frame_of_a_newer_release_is_no_torn_tail() {
+    for is_sound in [true, false] {
+        let mut sample = Sample::new(7);
+        sample.append_no_op();
+        sample.append_no_op();
+        let path = &files(&sample.machine, "log")[0];
+        change(&sample.machine, path, |contents| {
+            let frame = &mut contents[112..160];
+            frame[5] = 2;
+            if is_sound {
+                let seed = crc32fast::hash(&[&[8; 16][..], &2_u32.to_le_bytes()].concat());
+                let mut crc = crc32fast::Hasher::new_with_initial(seed);
+                crc.update(&frame[4..]);
+                frame[..4].copy_from_slice(&crc.finalize().to_le_bytes());
+            }
+        });
+        let verdict = verify_verdict(&sample.machine);
+        assert_eq!(verdict, open_verdict(&sample.machine));
+        assert_eq!(verdict.is_err(), is_sound);
+    }
+}
+
+#[test]
 fn a_missing_segment_is_found_where_it_should_follow() {
     let machine = Sample::closed();
     let logs = files(&machine, "log");

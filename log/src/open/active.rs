@@ -1,12 +1,12 @@
 //! Opening the last segment: at the noted end after an orderly close, otherwise by reading all of it.
 
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidelog_proto::frame::FrameError;
 use tidelog_proto::ids::RaftIndex;
 
-use super::later_frames::committed_end_behind;
+use super::later_frames::{committed_end_behind, is_of_newer_release};
 use super::{OpenError, Opening};
 use crate::checkpoint::Checkpoint;
 use crate::damage::{Damage, Fault};
@@ -84,7 +84,7 @@ impl Opening {
             .map_err(|fault| OpenError::Damaged(Box::new(damage(0, &start, fault))))?;
         let scanned = scan_frames(&context, &bytes, SegmentTail::new(header, previous), Density::Dense, Some(&indexes))
             .map_err(io_error)?;
-        if let Some(fault) = self.newer_format(&bytes, &scanned) {
+        if let Some(fault) = self.newer_format(&bytes, &scanned).map_err(io_error)? {
             return Err(OpenError::Damaged(Box::new(damage(scanned.tail.position_bytes, &scanned.tail.chain, fault))));
         }
         let torn_end_bytes = self.torn_end(&bytes, &scanned);
@@ -116,17 +116,12 @@ impl Opening {
         Ok(ActiveSegment { file, indexes: Arc::new(indexes), tail, allocated_bytes })
     }
 
-    /// Finds a sound frame of a type or version that this release does not know: that is no torn tail, and cutting it
-    /// would lose what a newer release acknowledged.
-    fn newer_format(&self, bytes: &Bytes, scanned: &Scanned) -> Option<Fault> {
-        let unknown = scanned.stop.as_ref().filter(|fault| {
-            matches!(
-                fault,
-                Fault::Frame(FrameError::UnknownVersion(_) | FrameError::UnknownType(_) | FrameError::UnknownFlags(_))
-            )
-        })?;
-        let rest = usize::try_from(scanned.tail.position_bytes).ok().and_then(|position| bytes.get(position..))?;
-        self.context.seed.vouches_for(rest).then(|| unknown.clone())
+    /// Finds a sound frame of a newer release, where this one stopped.
+    fn newer_format(&self, bytes: &Bytes, scanned: &Scanned) -> io::Result<Option<Fault>> {
+        let Some(fault) = &scanned.stop else { return Ok(None) };
+        let position_bytes = scanned.tail.position_bytes;
+        let is_newer = is_of_newer_release(self.context.seed, &mut bytes.clone(), position_bytes, fault)?;
+        Ok(is_newer.then(|| fault.clone()))
     }
 
     /// Gives the end of what stands behind the last sound frame, if anything does.

@@ -8,6 +8,7 @@ use tidelog_proto::frame::{FRAME_HEADER_BYTES, FRAME_VERSION, MAX_FRAME_BODY_BYT
 use tidelog_proto::frame::{FrameError, FrameHeader, FrameSeed, FrameStamp, FrameType, FrameView};
 use tidelog_proto::ids::RaftIndex;
 
+use crate::damage::Fault;
 use crate::frame_chain::Density;
 
 /// Smallest frame: a header and a base offset.
@@ -187,6 +188,31 @@ pub(crate) fn committed_end_behind(
         }
     }
     Ok(found)
+}
+
+/// Tells whether a sound frame stands at `position_bytes` whose type, version or flags this release does not know: that
+/// is no torn tail, and cutting it would lose what a newer release acknowledged. `fault` is what this release takes it for.
+///
+/// # Errors
+/// The file could not be read.
+pub(crate) fn is_of_newer_release(
+    seed: FrameSeed,
+    bytes: &mut impl SegmentBytes,
+    position_bytes: u64,
+    fault: &Fault,
+) -> io::Result<bool> {
+    let is_unknown = |error: &FrameError| {
+        matches!(error, FrameError::UnknownVersion(_) | FrameError::UnknownType(_) | FrameError::UnknownFlags(_))
+    };
+    if !matches!(fault, Fault::Frame(error) if is_unknown(error)) {
+        return Ok(false);
+    }
+    // Where every version has the length of the body.
+    let start = bytes.at(position_bytes, FRAME_HEADER_BYTES as u64)?;
+    let Some([l0, l1, l2, l3]) = start.get(8..12) else { return Ok(false) };
+    let body_bytes = u32::from_le_bytes([*l0, *l1, *l2, *l3]).min(MAX_FRAME_BODY_BYTES);
+    let rest = bytes.at(position_bytes, FRAME_HEADER_BYTES as u64 + u64::from(body_bytes))?;
+    Ok(seed.vouches_for(&rest))
 }
 
 #[cfg(test)]

@@ -167,7 +167,7 @@ impl<'a> Verification<'a> {
                     Some(mark) => mark,
                     None => *mark.insert(durable_end.max(walk.committed_end_behind()?.unwrap_or(durable_end))),
                 };
-                if walk.tail().chain.next_index >= mark {
+                if walk.tail().chain.next_index >= mark && !walk.is_of_newer_release(&fault)? {
                     self.report_at(name, walk.tail(), Reason::TornTail(fault));
                     return Ok(());
                 }
