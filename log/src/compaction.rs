@@ -114,6 +114,15 @@ impl CompactionPlan {
     /// Damage, an unreadable batch, or a file that could not be written. The log is as it was; what was written aside is
     /// removed now or when the log is opened next.
     pub fn run(&self) -> Result<Compaction, CompactionError> {
+        let outcome = self.rewrite();
+        if outcome.is_err() {
+            let names = self.segments.iter().map(|segment| segment.name);
+            install::remove_all_compacted(&self.segments[0].context, names);
+        }
+        outcome
+    }
+
+    fn rewrite(&self) -> Result<Compaction, CompactionError> {
         let mut table =
             KeyTable::new(self.segments[0].context.environment.as_ref(), self.config.compaction_buffer_bytes);
         let covered_to = self.read_keys(&mut table)?;

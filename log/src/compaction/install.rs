@@ -5,6 +5,7 @@
 //! take theirs; the directory is synced; the manifest goes. Every step can be done twice.
 
 use std::io;
+use std::iter;
 use std::sync::Arc;
 
 use tidelog_proto::ids::{Offset, RaftIndex};
@@ -38,12 +39,22 @@ impl LogWriter {
     /// An output whose sources are no longer all there (retention was faster) is thrown away.
     ///
     /// # Errors
-    /// A file could not be written or renamed: the log is poisoned, and the swap is finished when it is opened again.
+    /// A full disk, or a source that can no longer be read: the outputs that were not put in place are thrown away, and the
+    /// log goes on. A file that could not be renamed or removed: the log is poisoned, and the swap is finished when it is
+    /// opened again.
     pub fn install_compaction(&mut self, compaction: Compaction) -> Result<CompactionStats, WriteError> {
         self.usable()?;
         let Compaction { outputs, compacted_to, stats } = compaction;
-        for output in outputs {
-            self.install(&output)?;
+        let mut outputs = outputs.into_iter();
+        while let Some(output) = outputs.next() {
+            if let Err(error) = self.install(&output) {
+                // After a failed write the manifest may be there, and the swap decided.
+                if !self.is_poisoned() {
+                    let names = iter::once(output).chain(outputs).map(|output| output.name);
+                    remove_all_compacted(&self.context, names);
+                }
+                return Err(error);
+            }
         }
         self.note_compacted_to(compacted_to)?;
         Ok(stats)
@@ -66,7 +77,9 @@ impl LogWriter {
         }
         let names = sources.iter().map(|source| source.name).collect();
         let manifest = Manifest { sources: names, log_bytes: output.summary.log_bytes };
-        let outcome = manifest.write(&context).and_then(|()| apply(&context, &manifest));
+        let outcome = manifest.write(&context);
+        self.or_full(outcome)?;
+        let outcome = apply(&context, &manifest);
         self.or_poison(outcome)?;
         let segment = Arc::new(Segment::sealed(context, output.name, output.summary));
         self.segments.splice(first..first + sources.len(), [segment]);
@@ -150,6 +163,13 @@ fn apply(context: &SegmentContext, manifest: &Manifest) -> io::Result<()> {
     environment.sync_dir(&context.dir)?;
     remove_if_there(environment, context, super::manifest::MANIFEST_FILE)?;
     environment.sync_dir(&context.dir)
+}
+
+/// Removes the outputs of a round that failed. What cannot be removed now is removed when the log is opened next.
+pub(super) fn remove_all_compacted(context: &SegmentContext, names: impl Iterator<Item = SegmentName>) {
+    for name in names {
+        let _ = remove_compacted(context, name);
+    }
 }
 
 /// Removes an output that will not be swapped in.
