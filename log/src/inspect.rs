@@ -6,12 +6,12 @@
 
 mod dump;
 mod export;
-mod file_window;
+pub(crate) mod file_window;
 mod finding;
 mod index_fault;
 mod index_file;
 mod log_files;
-mod segment_walk;
+pub(crate) mod segment_walk;
 mod verify;
 
 #[cfg(test)]

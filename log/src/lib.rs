@@ -90,6 +90,6 @@ pub use identity::{LogIdentity, SegmentName};
 pub use index_header::SegmentSummary;
 pub use open::{Log, OpenError, OpenReport};
 pub use reader::{LogReader, ReadBatches, ReadError, SegmentInfo, TimestampOffset};
-pub use scrub::{ScrubStep, Scrubbed, Scrubber};
+pub use scrub::{ScrubError, ScrubStep, Scrubbed, Scrubber};
 pub use small_file::{SmallFileError, SmallFileFault};
 pub use writer::{AppendError, Appended, LogWriter, PendingSync, WriteError};

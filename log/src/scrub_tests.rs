@@ -9,7 +9,7 @@ use tidelog_proto::frame::{Frame, FrameStamp};
 use tidelog_proto::ids::{LeaderEpoch, Offset, PartitionId, RaftIndex, RaftTerm, TopicId};
 
 use crate::environment::Environment;
-use crate::environment::simulated::{Rng, SimulatedEnvironment};
+use crate::environment::simulated::{FaultTarget, Rng, SimulatedEnvironment};
 use crate::{CleanupPolicy, Fault, Log, LogConfig, LogIdentity, ScrubStep, Scrubbed, Scrubber};
 
 const IDENTITY: LogIdentity = LogIdentity { topic_id: TopicId::new([4; 16]), partition: PartitionId::new(0) };
@@ -122,6 +122,34 @@ fn sound_frames_that_are_not_those_that_were_sealed_are_found_by_the_seal() {
     commit(&mut log);
     let (_, damages) = run(&mut log.reader.scrubber(), 500);
     assert!(matches!(damages[..], [(_, 0, Fault::SealedChecksum { .. })]), "{damages:?}");
+}
+
+#[test]
+fn a_bad_sector_is_told_with_its_place_and_the_next_segment_comes_next() {
+    let (machine, log) = sealed();
+    let sealed = log.reader.segments().len() as u64 - 1;
+    let mut scrubber = log.reader.scrubber();
+    machine.fail(FaultTarget::Read, 1..2);
+    assert!(matches!(scrubber.step(u64::MAX), Ok(ScrubStep::Read { .. })), "the first segment is read at once");
+    let error = scrubber.step(u64::MAX).unwrap_err();
+    let second = log.reader.segments()[1].name;
+    assert_eq!((error.position_bytes, error.index, error.offset), (0, second.base_index, second.base_offset));
+    let (scrubbed, damages) = run(&mut scrubber, u64::MAX);
+    assert_eq!((scrubbed.segments, damages.len()), (sealed - 1, 0));
+}
+
+#[test]
+fn a_segment_that_was_cut_is_found_where_it_ends() {
+    let (machine, log) = sealed();
+    let segment = log.reader.segments()[1];
+    let path = PathBuf::from(format!("/log/{}.log", segment.name));
+    let contents = machine.read_contents(&path).unwrap();
+    machine.set_contents(&path, &contents[..64]);
+    let (_, damages) = run(&mut log.reader.scrubber(), 500);
+    assert!(matches!(&damages[..], [(found, 64, Fault::EndsEarly { .. })] if *found == path), "{damages:?}");
+    machine.set_contents(&path, &[&contents[..64], &vec![0; contents.len() - 64]].concat());
+    let (_, damages) = run(&mut log.reader.scrubber(), 500);
+    assert!(matches!(&damages[..], [(found, 64, Fault::EndsEarly { .. })] if *found == path), "{damages:?}");
 }
 
 #[test]

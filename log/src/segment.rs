@@ -217,6 +217,19 @@ impl Segment {
         Ok(indexes)
     }
 
+    /// Opens the file for somebody who reads it once: it is not held on to.
+    pub(crate) fn open_file(&self) -> io::Result<Arc<dyn StorageFile>> {
+        let opened = match self.file.get() {
+            Some(file) => return Ok(Arc::clone(file)),
+            None => self.context.environment.open_file(&self.log_path(), OpenMode::Read),
+        };
+        // Whoever replaces a file pins the old one first, so what was just opened may be the new one, or nothing.
+        match self.file.get() {
+            Some(file) => Ok(Arc::clone(file)),
+            None => opened,
+        }
+    }
+
     fn file(&self) -> io::Result<Arc<dyn StorageFile>> {
         if let Some(file) = self.file.get() {
             return Ok(Arc::clone(file));

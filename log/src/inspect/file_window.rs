@@ -11,18 +11,23 @@ use crate::environment::{Environment, OpenMode, StorageFile};
 use crate::open::later_frames::SegmentBytes;
 use crate::segment_scan;
 
-/// Bytes read at once, unless a single frame needs more.
-const WINDOW_BYTES: u64 = 1024 * 1024;
+/// Bytes read at once, unless a single frame needs more or the reader wants less.
+const WINDOW_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Bytes read at once at least.
+const WINDOW_BYTES_MIN: u64 = 16 * 1024;
 
 /// Reads a file by copying, never through a mapping: another process may write it, and cut what it allocated ahead,
 /// meanwhile.
-pub(super) struct FileWindow {
+pub(crate) struct FileWindow {
     file: Arc<dyn StorageFile>,
     /// As it was when the file was opened, or less where it was cut since.
     len_bytes: u64,
     window: Bytes,
     /// Where the window starts in the file.
     start_bytes: u64,
+    /// How much to read at once.
+    read_bytes: u64,
 }
 
 impl FileWindow {
@@ -31,9 +36,21 @@ impl FileWindow {
     /// # Errors
     /// Whatever the file system answers.
     pub(super) fn open(environment: &dyn Environment, path: &Path) -> io::Result<Self> {
-        let file = environment.open_file(path, OpenMode::Read)?;
-        let len_bytes = file.len_bytes()?;
-        Ok(Self { file, len_bytes, window: Bytes::new(), start_bytes: 0 })
+        Self::of_file(environment.open_file(path, OpenMode::Read)?, u64::MAX)
+    }
+
+    /// Takes an open file, of which it reads `max_bytes` at most.
+    ///
+    /// # Errors
+    /// Whatever the file system answers.
+    pub(crate) fn of_file(file: Arc<dyn StorageFile>, max_bytes: u64) -> io::Result<Self> {
+        let len_bytes = file.len_bytes()?.min(max_bytes);
+        Ok(Self { file, len_bytes, window: Bytes::new(), start_bytes: 0, read_bytes: WINDOW_BYTES_MAX })
+    }
+
+    /// Sets how much to read at once, within bounds.
+    pub(crate) fn read_at_once(&mut self, bytes: u64) {
+        self.read_bytes = bytes.clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX);
     }
 
     /// Gives the length of the file.
@@ -58,7 +75,7 @@ impl FileWindow {
 
     fn load(&mut self, position_bytes: u64, needed_bytes: u64) -> io::Result<()> {
         loop {
-            let end = self.len_bytes.min(position_bytes.saturating_add(needed_bytes.max(WINDOW_BYTES)));
+            let end = self.len_bytes.min(position_bytes.saturating_add(needed_bytes.max(self.read_bytes)));
             let len = usize::try_from(end.saturating_sub(position_bytes)).map_err(|_| io::ErrorKind::FileTooLarge)?;
             let mut buffer = vec![0; len];
             match self.file.read_exact_at(&mut buffer, position_bytes) {
@@ -100,7 +117,7 @@ impl SegmentBytes for FileWindow {
 
 impl fmt::Debug for FileWindow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, len_bytes, window, start_bytes } = self;
+        let Self { file, len_bytes, window, start_bytes, read_bytes: _ } = self;
         f.debug_struct("FileWindow")
             .field("file", file)
             .field("len_bytes", len_bytes)

@@ -14,7 +14,7 @@ use crate::segment_tail::SegmentTail;
 
 /// Stands before a frame of a segment file, or before something that is none.
 #[derive(Debug)]
-pub(super) struct SegmentWalk {
+pub(crate) struct SegmentWalk {
     seed: FrameSeed,
     window: FileWindow,
     density: Density,
@@ -26,7 +26,7 @@ pub(super) struct SegmentWalk {
 
 /// What stands at a place.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// A frame, all its checksums true.
     Frame(FoundFrame),
     /// Something that is not a frame.
@@ -39,16 +39,16 @@ pub(super) enum Found {
 
 /// A frame, all its checksums true.
 #[derive(Debug)]
-pub(super) struct FoundFrame {
-    pub(super) frame: Frame,
-    pub(super) meta: FrameMeta,
+pub(crate) struct FoundFrame {
+    pub(crate) frame: Frame,
+    pub(crate) meta: FrameMeta,
     /// The rule by which it does not follow its predecessor, if there is one.
-    pub(super) broken_link: Option<ChainError>,
+    pub(crate) broken_link: Option<ChainError>,
 }
 
 impl SegmentWalk {
     /// Stands behind the header of a segment file; `previous` is the end of the segment before it.
-    pub(super) fn new(window: FileWindow, header: SegmentHeader, density: Density, previous: FrameChain) -> Self {
+    pub(crate) fn new(window: FileWindow, header: SegmentHeader, density: Density, previous: FrameChain) -> Self {
         let seed = FrameSeed::new(header.topic_id, header.partition);
         let mut tail = SegmentTail::new(header, previous);
         tail.is_compacted = density == Density::Rising;
@@ -56,20 +56,25 @@ impl SegmentWalk {
     }
 
     /// Gives everything that is known of the segment before this place.
-    pub(super) fn tail(&self) -> &SegmentTail {
+    pub(crate) fn tail(&self) -> &SegmentTail {
         &self.tail
     }
 
     /// Gives the length of the file.
-    pub(super) fn file_bytes(&self) -> u64 {
+    pub(crate) fn file_bytes(&self) -> u64 {
         self.window.len_bytes()
+    }
+
+    /// Sets how much of the file to read at once, within bounds.
+    pub(crate) fn read_at_once(&mut self, bytes: u64) {
+        self.window.read_at_once(bytes);
     }
 
     /// Looks at what stands here, without moving.
     ///
     /// # Errors
     /// The file could not be read.
-    pub(super) fn look(&mut self) -> io::Result<Found> {
+    pub(crate) fn look(&mut self) -> io::Result<Found> {
         let position_bytes = self.tail.position_bytes;
         if position_bytes >= self.window.len_bytes() {
             return Ok(Found::End);
@@ -95,7 +100,7 @@ impl SegmentWalk {
     }
 
     /// Moves behind the frame that was looked at.
-    pub(super) fn pass(&mut self, found: &FoundFrame) {
+    pub(crate) fn pass(&mut self, found: &FoundFrame) {
         let header = found.frame.header().encode();
         self.tail.advance(&found.meta, &[&header, found.frame.body()]);
         self.is_behind_damage = false;
@@ -105,7 +110,7 @@ impl SegmentWalk {
     ///
     /// # Errors
     /// The file could not be read.
-    pub(super) fn pass_damage(&mut self) -> io::Result<()> {
+    pub(crate) fn pass_damage(&mut self) -> io::Result<()> {
         let position_bytes = self.tail.position_bytes;
         let end_bytes = self.window.len_bytes();
         let decoded = self.decode()?;
@@ -128,7 +133,7 @@ impl SegmentWalk {
     ///
     /// # Errors
     /// The file could not be read.
-    pub(super) fn committed_end_behind(&mut self) -> io::Result<Option<RaftIndex>> {
+    pub(crate) fn committed_end_behind(&mut self) -> io::Result<Option<RaftIndex>> {
         let (position_bytes, next_index) = (self.tail.position_bytes, self.tail.chain.next_index);
         committed_end_behind(self.seed, &mut self.window, position_bytes, next_index)
     }
@@ -137,7 +142,7 @@ impl SegmentWalk {
     ///
     /// # Errors
     /// The file could not be read.
-    pub(super) fn is_of_newer_release(&mut self, fault: &Fault) -> io::Result<bool> {
+    pub(crate) fn is_of_newer_release(&mut self, fault: &Fault) -> io::Result<bool> {
         is_of_newer_release(self.seed, &mut self.window, self.tail.position_bytes, fault)
     }
 
