@@ -20,6 +20,14 @@ fix:
 test *FILTER:
     cargo test --workspace -- {{ FILTER }}
 
+# Hold N random lives of a log against its model; a failing seed is printed
+model-cases N='100000':
+    TIDELOG_CASES={{ N }} cargo test --release -p tidelog-tests log_model
+
+# End N random lives of a log by crashes; a failing seed is printed
+crash-seeds N='100000':
+    TIDELOG_CRASH_SEEDS={{ N }} cargo test --release -p tidelog-tests crash_seeds
+
 # Run everything that a change must pass before it is merged
 ci:
     .ci/run

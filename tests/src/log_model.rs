@@ -19,7 +19,7 @@ fn a_log_is_a_vector_of_entries_through_any_life() {
     let test = SeededTest {
         name: "log_model::a_log_is_a_vector_of_entries_through_any_life",
         seeds: 2_500,
-        count_variable: "TIDELOG_CASES",
+        count_variable: Some("TIDELOG_CASES"),
     };
     test.run(|seed| {
         let mut rng = Rng::new(seed);

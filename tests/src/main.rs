@@ -6,6 +6,7 @@
 
 mod format_document;
 mod interop;
+mod log_crash;
 mod log_fixture;
 mod log_model;
 mod tidy;

@@ -179,25 +179,31 @@ impl LogModel {
         up_to(frames, max_bytes, frame_bytes)
     }
 
-    /// Gives the batches from the one that holds `from` on that begin below `limit`, up to `max_bytes` but at least one,
-    /// and the offsets that one may read on from: more than one only where compaction left a gap.
-    pub(crate) fn batches_from(
-        &self,
-        from: Offset,
-        limit: Offset,
-        max_bytes: u64,
-    ) -> (Vec<RecordBatch>, RangeInclusive<Offset>) {
-        let limit = limit.min(self.end_offset());
-        let is_wanted = |batch: &RecordBatch| {
+    /// Gives the batches from the one that holds `from` on that begin below `limit`, up to `max_bytes` but at least one.
+    pub(crate) fn batches_from(&self, from: Offset, limit: Offset, max_bytes: u64) -> Vec<RecordBatch> {
+        up_to(self.batches_between(from, limit), max_bytes, batch_frame_bytes)
+    }
+
+    /// Gives the offsets that one may read on from after the first `read` of these batches: more than one only where
+    /// compaction left a gap.
+    pub(crate) fn next_offsets(&self, from: Offset, limit: Offset, read: usize) -> RangeInclusive<Offset> {
+        let limit = limit.min(self.end_offset()).max(from);
+        let all: Vec<RecordBatch> = self.batches_between(from, limit).collect();
+        let next_unread = all.get(read).map_or(limit, |batch| batch.header().base_offset());
+        match read.checked_sub(1) {
+            Some(last) => {
+                let read_to = all[last].header().next_offset();
+                read_to..=next_unread.max(read_to)
+            }
+            None => next_unread..=next_unread,
+        }
+    }
+
+    fn batches_between(&self, from: Offset, limit: Offset) -> impl Iterator<Item = RecordBatch> {
+        let is_between = move |batch: &&RecordBatch| {
             from < limit && batch.header().next_offset() > from && batch.header().base_offset() < limit
         };
-        let wanted = self.entries.iter().filter_map(|entry| entry.batch.as_ref()).filter(|batch| is_wanted(batch));
-        let wanted: Vec<RecordBatch> = wanted.cloned().collect();
-        let batches = up_to(wanted.iter().cloned(), max_bytes, batch_frame_bytes);
-        let Some(last) = batches.last() else { return (batches, from.max(limit)..=from.max(limit)) };
-        let read_to = last.header().next_offset();
-        let next_unread = wanted.get(batches.len()).map_or(limit, |batch| batch.header().base_offset());
-        (batches, read_to..=next_unread.max(read_to))
+        self.entries.iter().filter_map(|entry| entry.batch.as_ref()).filter(is_between).cloned()
     }
 
     /// Gives the first record at or above the log start and below `limit` whose timestamp is `timestamp` or later.

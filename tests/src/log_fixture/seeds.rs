@@ -14,8 +14,8 @@ pub(crate) struct SeededTest {
     pub(crate) name: &'static str,
     /// How many seeds run unless somebody asks for others.
     pub(crate) seeds: u64,
-    /// The variable that asks for another number of seeds.
-    pub(crate) count_variable: &'static str,
+    /// The variable that asks for another number of seeds; `None` where the seeds number all the cases there are.
+    pub(crate) count_variable: Option<&'static str>,
 }
 
 impl SeededTest {
@@ -49,8 +49,9 @@ impl SeededTest {
         if let Ok(text) = env::var(SEED_VARIABLE) {
             return parse_seeds(&text).unwrap_or_else(|| panic!("{SEED_VARIABLE}={text} is no seed and no range a..b"));
         }
-        let count = env::var(self.count_variable).map_or(Ok(self.seeds), |text| text.parse());
-        0..count.unwrap_or_else(|error| panic!("{}: {error}", self.count_variable))
+        let asked_for = self.count_variable.and_then(|variable| Some((variable, env::var(variable).ok()?)));
+        let Some((variable, count)) = asked_for else { return 0..self.seeds };
+        0..count.parse().unwrap_or_else(|error| panic!("{variable}={count}: {error}"))
     }
 }
 

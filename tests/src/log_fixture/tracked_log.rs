@@ -18,6 +18,19 @@ use super::entry_maker::EntryMaker;
 use super::model::LogModel;
 pub(crate) use step::Step;
 
+/// What any log must be able to do once it is open: be appended to and cut, keep what it acknowledged, close and open.
+const AFTERLIFE: [Step; 9] = [
+    Step::Append(3),
+    Step::Sync,
+    Step::Append(2),
+    Step::PowerCut,
+    Step::Truncate,
+    Step::Append(4),
+    Step::Reopen,
+    Step::Append(1),
+    Step::Kill,
+];
+
 /// How the last life of a log ended, which says what must be left of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -49,6 +62,8 @@ pub(crate) struct TrackedLog {
     pub(crate) maker: EntryMaker,
     /// Slices that a slow reader still holds, each with a copy of what it saw. The machine panics if they change.
     held: VecDeque<(Bytes, Vec<u8>)>,
+    /// A read may end early, before what could not be read.
+    pub(crate) reads_may_fail: bool,
     /// What it went through, to be told if the test fails.
     steps: Vec<Step>,
 }
@@ -65,6 +80,7 @@ impl TrackedLog {
             rng,
             maker,
             held: VecDeque::new(),
+            reads_may_fail: false,
             steps: Vec::new(),
         }
     }
@@ -81,8 +97,33 @@ impl TrackedLog {
         match ending {
             Ending::Closed => {}
             Ending::Killed => self.machine = self.machine.kill(),
-            Ending::PowerCut => self.machine = self.machine.crash(self.rng.next_u64()),
+            Ending::PowerCut => {
+                self.machine = self.machine.crash(self.rng.next_u64());
+                // Should the next life end before the log is open, this is all that it may promise again.
+                self.model.written_end = self.model.durable_end;
+            }
         }
+    }
+
+    /// Copies what is promised, and the machine that comes up if this life ends here, as `seed` decides. This life can
+    /// end again with another seed.
+    pub(crate) fn next_life(&self, ending: Ending, seed: u64) -> Self {
+        let mut next = Self::new(seed, self.model.config.clone(), self.model.created_at);
+        next.model = self.model.clone();
+        next.machine = self.machine.clone();
+        next.steps = self.steps.clone();
+        next.maker.step_ms_max = self.maker.step_ms_max;
+        next.end_life(ending);
+        next
+    }
+
+    /// Opens the log, checks that it holds what its last life promised, and that it can go on and keeps its word.
+    pub(crate) fn open_and_go_on(&mut self, ending: Ending) -> Result<(), Failure> {
+        self.open(ending)?;
+        for step in AFTERLIFE {
+            self.take(step)?;
+        }
+        Ok(())
     }
 
     /// Opens the log, checks that it holds what its last life promised, and goes on from what was found.

@@ -21,16 +21,22 @@ impl TrackedLog {
         }
         self.model.is_compacting = true;
         let segments = self.model.segments.take();
-        if let Err(error) = self.log().writer.install_compaction(compaction) {
-            return Err(error.into());
+        let outcome = self.log().writer.install_compaction(compaction);
+        if self.log().writer.is_poisoned() {
+            return outcome.map(drop).map_err(Failure::from);
         }
+        // Should it have failed, some of the segments may have been replaced.
         self.model.is_compacting = false;
         let active = segments.and_then(|segments| segments.last().copied());
         let reader = self.log().reader.clone();
-        adopt(&reader, &mut self.model, self.machine.now_ms())?;
+        let adopted = adopt(&reader, &mut self.model, self.machine.now_ms());
+        if adopted.is_err() && self.reads_may_fail {
+            adopt(&reader, &mut self.model, self.machine.now_ms())?;
+        }
         self.adopt_segments();
         assert_eq!(self.model.segments.as_ref().and_then(|segments| segments.last().copied()), active);
-        Ok(())
+        adopted?;
+        outcome.map(drop).map_err(Failure::from)
     }
 }
 
