@@ -6,6 +6,8 @@
 //!
 //! Without a file, the lines are those of `README.md`. Every run appends once more to the same log.
 
+#![forbid(unsafe_code)]
+
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};

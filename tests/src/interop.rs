@@ -3,6 +3,7 @@
 //! kafka-python goes through files that are checked in (`tests/interop/README.md`), the `kafka-protocol` crate is called
 //! directly. Neither shares code with us beyond the compression libraries that `kafka-protocol` is given.
 
+mod exported_log;
 mod manifest;
 mod oracle;
 

@@ -16,12 +16,29 @@ use tidelog_proto::batch::{BatchBuilder, Compression, DecodeLimits, NewRecord, R
 /// Lets it read our batch and compares everything that it tells.
 pub(super) fn assert_reads(batch: &RecordBatch, name: &str) {
     let mut bytes = batch.bytes().clone();
+    assert_reads_next(&mut bytes, batch, name);
+    assert!(bytes.is_empty(), "{name}: it reads to the end");
+}
+
+/// Lets it read a file of our batches, back to back, and compares everything that it tells.
+pub(super) fn assert_reads_file(mut file: Bytes, batches: &[RecordBatch]) {
+    for batch in batches {
+        // It takes all that it is given for one set of records, so it is given one batch at a time.
+        let len = batch.bytes().len();
+        assert!(len <= file.len(), "the file ends before offset {}", batch.header().base_offset());
+        let mut bytes = file.split_to(len);
+        assert_reads_next(&mut bytes, batch, &format!("offset {}", batch.header().base_offset()));
+        assert!(bytes.is_empty(), "offset {}: it reads to the end", batch.header().base_offset());
+    }
+    assert!(file.is_empty(), "{} bytes are left", file.len());
+}
+
+fn assert_reads_next(bytes: &mut Bytes, batch: &RecordBatch, name: &str) {
     let set = RecordBatchDecoder::decode_with_custom_compression(
-        &mut bytes,
+        bytes,
         Some(|stored: &mut Bytes, codec| Ok(decompress(stored, codec))),
     )
     .unwrap_or_else(|error| panic!("{name}: {error}"));
-    assert!(bytes.is_empty(), "{name}: it reads to the end");
     assert_eq!(set.compression as u8, batch.header().compression().number(), "{name}");
     let ours: Vec<TheirRecord> = records(batch).map(|record| translated(&record, batch)).collect();
     assert_eq!(set.records, ours, "{name}");

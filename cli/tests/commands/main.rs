@@ -1,0 +1,14 @@
+//! The commands as users run them: the real binary on real files.
+//!
+//! They stand here, not with the other integration tests, because cargo tells a test where a binary is only within the
+//! binary's own package.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod dump;
+mod export;
+mod sample_log;
+mod tidelog;
+mod usage;
+mod verify;
