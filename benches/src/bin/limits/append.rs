@@ -1,0 +1,61 @@
+//! Append without sync: how fast bytes get into the page cache.
+
+use std::fs;
+use std::path::Path;
+use std::slice;
+use std::time::Instant;
+
+use tidelog_benches::batches::{Frames, identity};
+use tidelog_proto::frame::Frame;
+
+use super::Outcome;
+use super::raw::{Pages, RawFile, settle};
+use super::report::Section;
+use super::rounds::{Contestant, Rounds};
+use super::sample_log;
+use super::scale::Scale;
+
+/// Bytes in a gigabyte.
+const GB: f64 = 1e9;
+
+pub(crate) fn measure(dir: &Path, scale: &Scale) -> Outcome<Section> {
+    let mut rows = Vec::new();
+    for batch_bytes in scale.batch_bytes {
+        let count = usize::try_from(scale.append_bytes)? / batch_bytes;
+        let frames: Vec<Frame> = Frames::new(identity(0), batch_bytes).take(count).collect();
+        let pages = Pages::of(frames.iter().map(|frame| frame.body().as_ref()));
+        let gigabytes = pages.bytes().len() as f64 / GB;
+        let raw_path = dir.join("raw");
+        let positioned = || -> Outcome<f64> {
+            let file = RawFile::allocated(raw_path.clone(), scale.append_bytes)?;
+            settle(dir)?;
+            Ok(gigabytes / file.write_at(pages.bytes(), batch_bytes)?.as_secs_f64())
+        };
+        let plain = || -> Outcome<f64> {
+            let file = RawFile::create(raw_path.clone())?;
+            settle(dir)?;
+            Ok(gigabytes / file.write(pages.bytes(), batch_bytes)?.as_secs_f64())
+        };
+        let tidelog = || -> Outcome<f64> {
+            let log_dir = dir.join("append");
+            let mut log = sample_log::open(&log_dir, 0)?;
+            settle(dir)?;
+            let start = Instant::now();
+            for frame in &frames {
+                log.writer.append(slice::from_ref(frame))?;
+            }
+            let seconds = start.elapsed().as_secs_f64();
+            fs::remove_dir_all(&log_dir)?;
+            Ok(gigabytes / seconds)
+        };
+        let contestants = vec![Contestant::new(positioned), Contestant::new(plain), Contestant::new(tidelog)];
+        let rounds = Rounds::run(scale.rounds, contestants)?;
+        rows.push(rounds.row(format!("{} KiB batches", batch_bytes / 1024), 2, 0));
+    }
+    Ok(Section {
+        title: "Append without sync, GB/s",
+        columns: vec!["pwrite, allocated", "write, growing file", "Tidelog", "Tidelog / pwrite"],
+        rows,
+        targets: Vec::new(),
+    })
+}

@@ -1,0 +1,84 @@
+//! Random lookup in a large log: one batch by an offset in it, one record by its timestamp.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use tidelog_benches::batches::FIRST_TIMESTAMP_MS;
+use tidelog_benches::json_lines::JsonLines;
+use tidelog_benches::spread::{Spread, percentile};
+use tidelog_log::LogReader;
+use tidelog_proto::batch::DecodeLimits;
+use tidelog_proto::ids::Offset;
+
+use super::Outcome;
+use super::read::{open_committed, read_seconds};
+use super::report::{Bound, Row, Section, Target};
+use super::sample_log::SampleLog;
+use super::scale::Scale;
+
+/// Microseconds that all but one in a hundred lookups must stay below.
+const MICROS_WANTED: f64 = 5.0;
+
+pub(crate) fn measure(log: &SampleLog, scale: &Scale) -> Outcome<Section> {
+    let opened = open_committed(&log.dir)?;
+    let reader = &opened.reader;
+    // Pages and mappings are warm from here on.
+    read_seconds(reader)?;
+    let last = reader.read(Offset::new(reader.log_end_offset().get() - 1), Offset::MAX, 1)?;
+    let last_ms = last.batches.first().map_or(0, |batch| batch.header().max_timestamp());
+    let span_ms = u64::try_from(last_ms - FIRST_TIMESTAMP_MS)?;
+
+    let mut numbers = JsonLines::new(1);
+    let mut samples = [Vec::new(), Vec::new()];
+    for _ in 0..scale.rounds {
+        let [by_offset, by_time] = &mut samples;
+        by_offset.push(Percentiles::of(scale.lookups, || look_up_offset(reader, &mut numbers))?);
+        by_time.push(Percentiles::of(scale.lookups, || look_up_time(reader, &mut numbers, span_ms))?);
+    }
+    let (mut rows, mut targets) = (Vec::new(), Vec::new());
+    for (name, percentiles) in ["by offset, and read one batch", "by time, to the record"].into_iter().zip(&samples) {
+        let spread = |of: fn(&Percentiles) -> f64| Spread::of(percentiles.iter().map(of));
+        let p99 = spread(|percentiles| percentiles.p99);
+        let cells = vec![spread(|percentiles| percentiles.p50), p99, spread(|percentiles| percentiles.max)];
+        rows.push(Row { name: name.to_owned(), cells });
+        targets.push(Target { name: format!("{name}, p99"), bound: Bound::Below(MICROS_WANTED), found: p99.median });
+    }
+    Ok(Section { title: "Random lookup, warm, us", columns: vec!["p50", "p99", "largest"], rows, targets })
+}
+
+fn look_up_offset(reader: &LogReader, numbers: &mut JsonLines) -> Outcome<Duration> {
+    let offset = Offset::new(numbers.below(reader.log_end_offset().get()));
+    let start = Instant::now();
+    let read = black_box(reader.read(offset, Offset::MAX, 1)?);
+    let time = start.elapsed();
+    let found = read.batches.first().is_some_and(|batch| {
+        let header = batch.header();
+        header.base_offset() <= offset && offset < header.next_offset()
+    });
+    if found { Ok(time) } else { Err(format!("offset {offset} was not found").into()) }
+}
+
+fn look_up_time(reader: &LogReader, numbers: &mut JsonLines, span_ms: u64) -> Outcome<Duration> {
+    let timestamp = FIRST_TIMESTAMP_MS + i64::try_from(numbers.below(span_ms))?;
+    let start = Instant::now();
+    let found = black_box(reader.offset_for_timestamp(timestamp, Offset::MAX, DecodeLimits::DEFAULT)?);
+    let time = start.elapsed();
+    let is_right = found.is_some_and(|found| found.timestamp >= timestamp);
+    if is_right { Ok(time) } else { Err(format!("time {timestamp} was not found").into()) }
+}
+
+/// What came out of many lookups, in microseconds.
+struct Percentiles {
+    p50: f64,
+    p99: f64,
+    max: f64,
+}
+
+impl Percentiles {
+    fn of(count: u64, mut look_up: impl FnMut() -> Outcome<Duration>) -> Outcome<Self> {
+        let mut nanos = (0..count).map(|_| Ok(u64::try_from(look_up()?.as_nanos())?)).collect::<Outcome<Vec<u64>>>()?;
+        nanos.sort_unstable();
+        let micros = |percent| percentile(&nanos, percent) as f64 / 1000.0;
+        Ok(Self { p50: micros(50), p99: micros(99), max: micros(100) })
+    }
+}

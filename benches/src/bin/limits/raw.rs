@@ -1,0 +1,171 @@
+//! The machine without Tidelog: the least that could be done to get the same bytes into files or memory.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FallocateFlags, fallocate, syncfs};
+
+const PAGE_BYTES: usize = 4096;
+
+/// Bytes that start at a page boundary, where copies are fastest.
+pub(crate) struct Pages {
+    buffer: Vec<u8>,
+    start: usize,
+}
+
+impl Pages {
+    /// Takes a copy of the pieces, one behind the other.
+    pub(crate) fn of<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone) -> Self {
+        let len: usize = pieces.clone().map(<[u8]>::len).sum();
+        let mut buffer: Vec<u8> = Vec::with_capacity(len + PAGE_BYTES);
+        let start = buffer.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES);
+        buffer.resize(start, 0);
+        pieces.for_each(|piece| buffer.extend_from_slice(piece));
+        Self { buffer, start }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.start..]
+    }
+}
+
+/// Makes everything on the file system of `dir` durable, so that no measurement pays for what was written before it.
+pub(crate) fn settle(dir: &Path) -> io::Result<()> {
+    Ok(syncfs(File::open(dir)?)?)
+}
+
+/// A file that is removed in the end.
+pub(crate) struct RawFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl RawFile {
+    /// Creates an empty file.
+    pub(crate) fn create(path: PathBuf) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        Ok(Self { file, path })
+    }
+
+    /// Creates a file with real blocks, durably.
+    pub(crate) fn allocated(path: PathBuf, bytes: u64) -> io::Result<Self> {
+        let raw = Self::create(path)?;
+        fallocate(&raw.file, FallocateFlags::empty(), 0, bytes)?;
+        raw.file.sync_all()?;
+        Ok(raw)
+    }
+
+    /// Writes all bytes by positioned writes of `piece_bytes`.
+    pub(crate) fn write_at(&self, bytes: &[u8], piece_bytes: usize) -> io::Result<Duration> {
+        let start = Instant::now();
+        for (number, piece) in bytes.chunks(piece_bytes).enumerate() {
+            self.file.write_all_at(piece, (number * piece_bytes) as u64)?;
+        }
+        Ok(start.elapsed())
+    }
+
+    /// Appends all bytes by plain writes of `piece_bytes`.
+    pub(crate) fn write(&self, bytes: &[u8], piece_bytes: usize) -> io::Result<Duration> {
+        let start = Instant::now();
+        for piece in bytes.chunks(piece_bytes) {
+            (&self.file).write_all(piece)?;
+        }
+        Ok(start.elapsed())
+    }
+}
+
+impl Drop for RawFile {
+    fn drop(&mut self) {
+        // Left behind, it goes with the folder around it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// How the files of a round are made durable.
+#[derive(Clone, Copy)]
+pub(crate) enum SyncMethod {
+    EachFile,
+    Filesystem,
+}
+
+/// Two threads that make bytes durable: one writes, one syncs what was written meanwhile.
+pub(crate) struct GroupCommit<'a> {
+    pub(crate) files: &'a [RawFile],
+    pub(crate) dir: &'a File,
+    pub(crate) method: SyncMethod,
+    pub(crate) piece_bytes: usize,
+    /// How much may be written and not yet durable.
+    pub(crate) in_flight_bytes: u64,
+}
+
+impl GroupCommit<'_> {
+    /// Writes all bytes, each piece to the next file, and tells when the last was durable.
+    pub(crate) fn run(&self, bytes: &[u8]) -> io::Result<Duration> {
+        let pieces = bytes.len().div_ceil(self.piece_bytes) as u64;
+        let in_flight_max = self.in_flight_bytes / self.piece_bytes as u64;
+        // Pieces, counted from the first.
+        let (written, durable) = (AtomicU64::new(0), AtomicU64::new(0));
+        let writer = thread::current();
+        let start = Instant::now();
+        thread::scope(|scope| {
+            let syncer = scope.spawn(|| {
+                let outcome = self.sync_until(pieces, &written, &durable, &writer);
+                // Whatever came of it, nobody is to wait for it any longer.
+                durable.store(u64::MAX, Ordering::Release);
+                writer.unpark();
+                outcome
+            });
+            for (number, piece) in bytes.chunks(self.piece_bytes).enumerate() {
+                while (number as u64).saturating_sub(durable.load(Ordering::Acquire)) >= in_flight_max {
+                    thread::park();
+                }
+                let (round, file) = (number / self.files.len(), number % self.files.len());
+                self.files[file].file.write_all_at(piece, (round * self.piece_bytes) as u64)?;
+                written.store(number as u64 + 1, Ordering::Release);
+                syncer.thread().unpark();
+            }
+            syncer.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+        })?;
+        Ok(start.elapsed())
+    }
+
+    fn sync_until(
+        &self,
+        pieces: u64,
+        written: &AtomicU64,
+        durable: &AtomicU64,
+        writer: &thread::Thread,
+    ) -> io::Result<()> {
+        let mut synced = 0;
+        while synced < pieces {
+            let target = written.load(Ordering::Acquire);
+            if target == synced {
+                thread::park();
+                continue;
+            }
+            match self.method {
+                SyncMethod::Filesystem => syncfs(self.dir)?,
+                SyncMethod::EachFile => {
+                    let files = self.files.len() as u64;
+                    for number in synced..target.min(synced + files) {
+                        let file = usize::try_from(number % files).unwrap_or(0);
+                        self.files[file].file.sync_data()?;
+                    }
+                }
+            }
+            synced = target;
+            durable.store(synced, Ordering::Release);
+            writer.unpark();
+        }
+        Ok(())
+    }
+}
