@@ -26,7 +26,8 @@ pub(crate) struct Verify {
 
 impl Verify {
     pub(super) fn run(&self, environment: &Arc<dyn Environment>, options: Options) -> Result<Outcome, CommandError> {
-        let LogDirs { logs, data_dir } = LogDirs::find(&absolute(&self.dir)?)?;
+        let dir = absolute(&self.dir)?;
+        let LogDirs { logs, data_dir } = LogDirs::find(&dir)?;
         let data_dir = data_dir.as_deref();
         let in_use_before = is_in_use(environment.as_ref(), data_dir);
         let total_bytes = logs.iter().map(|log| inspect::segment_file_bytes(environment, log).unwrap_or(0)).sum();
@@ -37,7 +38,7 @@ impl Verify {
         };
         let mut damaged = 0;
         for log in &logs {
-            damaged += u64::from(verifying.verify(environment, log, logs.len())?);
+            damaged += u64::from(verifying.verify(environment, log, *log == dir)?);
         }
         let in_use = in_use_before.max(is_in_use(environment.as_ref(), data_dir));
         verifying.conclude(data_dir, in_use, logs.len(), damaged)?;
@@ -54,17 +55,12 @@ struct Verifying {
 }
 
 impl Verifying {
-    /// Verifies one of `log_count` logs; tells whether it is damaged.
-    fn verify(
-        &mut self,
-        environment: &Arc<dyn Environment>,
-        log: &Path,
-        log_count: usize,
-    ) -> Result<bool, CommandError> {
+    /// Verifies a log, which was asked for by its own name or found; tells whether it is damaged.
+    fn verify(&mut self, environment: &Arc<dyn Environment>, log: &Path, is_named: bool) -> Result<bool, CommandError> {
         let verified = match inspect::verify(environment, log, self) {
             Ok(verified) => verified,
             // The directory is made before anything else of a log.
-            Err(VerifyError::NotALog { dir }) if log_count > 1 => {
+            Err(VerifyError::NotALog { dir }) if !is_named => {
                 let dir = dir.display();
                 let object = || json!({ "type": "note", "file": dir.to_string(), "reason": "no log yet" });
                 self.output.line(format_args!("note    {dir}: no log yet"), object)?;

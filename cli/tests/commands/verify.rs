@@ -137,6 +137,9 @@ fn all_logs_of_a_data_directory_are_verified() {
     let logs: Vec<_> = run.objects_of("log").iter().map(|log| log["partition"].clone()).collect();
     assert_eq!(logs, [json!(0), json!(10)]);
     assert_eq!(run.objects_of("note")[0]["reason"], "no log yet");
+    let named = verify(&sample.dir.with_file_name("11"));
+    assert_eq!(named.code, 1);
+    assert!(named.stderr.contains("neither a segment nor a checkpoint"), "{}", named.stderr);
 
     flip(&other.join("00000000000000000000-0.log"), 80);
     let run = verify(&sample.data_dir);
