@@ -1,6 +1,8 @@
 //! A log of a few megabytes on the disk of the target directory: append without sync, read, lookup. The page cache and
 //! the processor's hold all of it; `limits` measures logs that are larger than that.
 
+#![forbid(unsafe_code)]
+
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails ends")]
 
 use std::hint::black_box;

@@ -9,6 +9,8 @@
 //! other processes have dirty there. Each round writes 16 KiB into each of K preallocated files and makes them durable,
 //! by every method in turn; the table shows the median time of a round with its smallest and largest, in microseconds.
 
+#![forbid(unsafe_code)]
+
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -92,8 +92,11 @@ impl SegmentName {
         let stem = file_name.strip_suffix(".log")?;
         let (offset, index) = stem.split_once('-')?;
         let base_offset: u64 = offset.parse().ok()?;
-        i64::try_from(base_offset).ok()?;
-        let name = Self { base_offset: Offset::new(base_offset), base_index: RaftIndex::new(index.parse().ok()?) };
+        let base_index: u64 = index.parse().ok()?;
+        if base_offset > Offset::MAX.get() || base_index > RaftIndex::MAX.get() {
+            return None;
+        }
+        let name = Self { base_offset: Offset::new(base_offset), base_index: RaftIndex::new(base_index) };
         (name.file_name(LOG_ENDING) == file_name).then_some(name)
     }
 }

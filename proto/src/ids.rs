@@ -96,6 +96,11 @@ number! {
 }
 place!(RaftIndex);
 
+impl RaftIndex {
+    /// The last index that a frame or a segment may name: places near it still add up without overflowing.
+    pub const MAX: Self = Self(i64::MAX.unsigned_abs());
+}
+
 number! {
     /// The Raft term under which an entry was proposed.
     RaftTerm(u64)

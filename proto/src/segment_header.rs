@@ -82,11 +82,15 @@ impl SegmentHeader {
         if base_offset > Offset::MAX {
             return Err(SegmentHeaderError::BaseOffset(base_offset));
         }
+        let base_index = RaftIndex::new(u64::from_le_bytes(array_at(header, 40)));
+        if base_index > RaftIndex::MAX {
+            return Err(SegmentHeaderError::BaseIndex(base_index));
+        }
         Ok(Self {
             topic_id: TopicId::new(array_at(header, 16)),
             partition: PartitionId::new(u32::from_le_bytes(array_at(header, 12))),
             base_offset,
-            base_index: RaftIndex::new(u64::from_le_bytes(array_at(header, 40))),
+            base_index,
         })
     }
 }
@@ -121,6 +125,8 @@ pub enum SegmentHeaderError {
     Reserved,
     /// The base offset is beyond what a batch can name.
     BaseOffset(Offset),
+    /// The base index is beyond [`RaftIndex::MAX`].
+    BaseIndex(RaftIndex),
 }
 
 impl fmt::Display for SegmentHeaderError {
@@ -138,6 +144,7 @@ impl fmt::Display for SegmentHeaderError {
             Self::UnknownVersion(version) => write!(f, "segment version {version} is unknown"),
             Self::Reserved => f.write_str("reserved bytes of the segment header are set"),
             Self::BaseOffset(offset) => write!(f, "segment base offset {offset} is out of range"),
+            Self::BaseIndex(index) => write!(f, "segment base raft index {index} is above {}", RaftIndex::MAX),
         }
     }
 }
@@ -206,7 +213,7 @@ mod tests {
             topic_id: [u8; 16],
             partition: u32,
             base_offset in 0..=i64::MAX.unsigned_abs(),
-            base_index: u64,
+            base_index in 0..=i64::MAX.unsigned_abs(),
         ) {
             let header = SegmentHeader {
                 topic_id: TopicId::new(topic_id),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::batch::BatchError;
-use crate::ids::Offset;
+use crate::ids::{Offset, RaftIndex};
 
 /// Bytes are not a well-formed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub enum FrameError {
     },
     /// The base offset of a body without a batch is beyond what a batch can name.
     BaseOffset(Offset),
+    /// The Raft index is beyond [`RaftIndex::MAX`].
+    Index(RaftIndex),
     /// The batch in the body is not well-formed.
     Batch(BatchError),
 }
@@ -80,6 +82,7 @@ impl fmt::Display for FrameError {
                 write!(f, "frame body has {frame} bytes, its batch declares {batch}")
             }
             Self::BaseOffset(offset) => write!(f, "frame base offset {offset} is out of range"),
+            Self::Index(index) => write!(f, "frame raft index {index} is above {}", RaftIndex::MAX),
             Self::Batch(error) => write!(f, "frame body is not a batch: {error}"),
         }
     }

@@ -241,7 +241,8 @@ proptest! {
         base_offset in 0..=i64::MAX.unsigned_abs(),
         payload in prop::collection::vec(any::<u8>(), 8..100),
     ) {
-        let stamp = FrameStamp { term: RaftTerm::new(term), index: RaftIndex::new(index), commit_lag, append_time_ms };
+        let index = RaftIndex::new(index >> 1);
+        let stamp = FrameStamp { term: RaftTerm::new(term), index, commit_lag, append_time_ms };
         for frame_type in FrameType::ALL.into_iter().filter(|frame_type| !frame_type.carries_batch()) {
             let payload = if frame_type == FrameType::LogStart { &payload[..8] } else { &payload };
             let frame = Frame::internal(seed(), frame_type, stamp, Offset::new(base_offset), payload).unwrap();
@@ -251,4 +252,16 @@ proptest! {
             prop_assert_eq!(decoded.payload().unwrap(), payload);
         }
     }
+}
+
+/// A sound frame with the largest index made whoever asked for the next one panic.
+#[test]
+fn an_index_with_nothing_above_it_is_refused() {
+    let stamp = FrameStamp { index: RaftIndex::MAX, ..STAMP };
+    assert!(Frame::internal(seed(), FrameType::NoOp, stamp, Offset::new(42), &[]).is_ok());
+    let index = RaftIndex::new(u64::MAX);
+    let refused = Frame::internal(seed(), FrameType::NoOp, FrameStamp { index, ..STAMP }, Offset::new(42), &[]);
+    assert_eq!(refused, Err(FrameError::Index(index)));
+    let data = encoded(&Frame::data(seed(), FrameStamp { index, ..STAMP }, batch()));
+    assert_eq!(FrameView::parse(seed(), &data), Err(FrameError::Index(index)));
 }

@@ -175,12 +175,16 @@ impl FrameHeader {
         if body_bytes < needed {
             return Err(FrameError::BodyTooShort { body_bytes, needed });
         }
+        let index = RaftIndex::new(u64::from_le_bytes(array_at(header, 24)));
+        if index > RaftIndex::MAX {
+            return Err(FrameError::Index(index));
+        }
         Ok(Self {
             frame_type,
             body_bytes,
             stamp: FrameStamp {
                 term: RaftTerm::new(u64::from_le_bytes(array_at(header, 16))),
-                index: RaftIndex::new(u64::from_le_bytes(array_at(header, 24))),
+                index,
                 commit_lag: u32::from_le_bytes(array_at(header, 12)),
                 append_time_ms: i64::from_le_bytes(array_at(header, 32)),
             },
