@@ -7,8 +7,8 @@
 //!               completions, in order <----'     `------ their outcomes ------'
 //! ```
 //!
-//! While one round is being synced, the next is already being written; a sync begins as soon as the last has ended, with
-//! whatever was written meanwhile. Nothing is timed and nothing polls: an idle log costs nothing.
+//! While one round is being synced, the next is already being written; the sync task takes it when the last has ended,
+//! with whatever was written meanwhile. Nothing is timed and nothing polls: an idle log costs nothing.
 //!
 //! - Requests of one log take effect, and are completed, in the order of their submission.
 //! - The completion of a synced append runs after a sync that began after its write.
@@ -108,8 +108,8 @@ impl Storage {
         let io_error = |error| StartError::Io { dir: dir.to_owned(), error };
         let filesystem = environment.open_filesystem(dir).map_err(io_error)?;
         let shared = Arc::new(Shared::new(Queues::new(config.queue_bytes_max, config.queue_requests_max)));
+        let sync = SyncTask::new(Arc::clone(&shared), filesystem, config.syncfs_files_min);
         let writer = WriterTask::new(Arc::clone(&environment), Arc::clone(&shared), GroupCommit::new(config));
-        let sync = SyncTask::new(Arc::clone(&shared), filesystem);
         // If the second cannot be started, it is dropped, and with it the first comes to its end.
         let task = environment.spawn("storage-sync", Box::new(sync)).map_err(io_error)?;
         shared.sync.get_or_init(|| task);

@@ -11,7 +11,7 @@ use super::due::Due;
 use super::owned_log::OwnedLog;
 use super::queues::{LogKey, Work};
 use super::request::Append;
-use super::sync_job::{LogSync, SyncJob, SyncMethod, SyncRound};
+use super::sync_job::{LogSync, SyncJob, SyncRound};
 use crate::identity::LogIdentity;
 use crate::staging::Staging;
 use crate::writer::{LogWriter, WriteError};
@@ -29,12 +29,14 @@ const ROUNDS_PER_CHECKPOINT: u32 = 8;
 pub(super) struct GroupCommit {
     config: StorageConfig,
     logs: BTreeMap<LogKey, OwnedLog>,
-    /// The logs of the round that is being written, each once.
+    /// Logs that were written to and are not yet in a job for the sync task, each once.
     round: Vec<LogKey>,
-    /// Bytes that were written to the logs of the round.
+    /// Bytes that were written to them since.
     round_bytes: u64,
-    /// The sync task has a job.
-    job_begun: bool,
+    /// The same for the job that the sync task has not yet taken.
+    ready_bytes: u64,
+    /// Jobs for the sync task that did not come back yet.
+    jobs: u32,
     /// Logs that need a checkpoint, and since when, oldest first. Each is there once, by its `changed`.
     changed: VecDeque<(LogKey, Duration)>,
     rounds_since_checkpoint: u32,
@@ -65,7 +67,8 @@ impl GroupCommit {
             logs: BTreeMap::new(),
             round: Vec::new(),
             round_bytes: 0,
-            job_begun: false,
+            ready_bytes: 0,
+            jobs: 0,
             changed: VecDeque::new(),
             rounds_since_checkpoint: 0,
             unparked: VecDeque::new(),
@@ -93,7 +96,7 @@ impl GroupCommit {
 
     /// Tells whether more may be written before the next sync begins.
     pub(super) fn has_room(&self) -> bool {
-        self.round_bytes < self.config.round_bytes_max
+        self.ready_bytes + self.round_bytes < self.config.round_bytes_max
     }
 
     /// Takes parked work whose time has come. It goes before everything that was not begun yet.
@@ -138,41 +141,54 @@ impl GroupCommit {
         self.settle(key);
     }
 
-    /// Begins the next job of the sync task, if it has none and there is one. `more_to_write` tells that the round would
-    /// soon be larger.
-    pub(super) fn begin_job(&mut self, more_to_write: bool, now: Duration) -> Option<SyncJob> {
-        if self.job_begun {
-            return None;
+    /// Makes ready what the sync task does next, in a place from which it may take it at any time: a round that is still
+    /// there grows. `may_wait` tells that the sync task is idle and the round would soon be larger.
+    pub(super) fn prepare_job(&mut self, ready: &mut Option<SyncJob>, may_wait: bool, now: Duration) {
+        self.note_ready(ready.as_ref());
+        let is_checkpoint_first = self.round.is_empty() || self.rounds_since_checkpoint >= ROUNDS_PER_CHECKPOINT;
+        if ready.is_none() && is_checkpoint_first {
+            *ready = self.begin_checkpoint(now);
         }
         let is_large = self.round_bytes >= SYNC_BYTES_MIN || !self.has_room();
-        let is_round_due = is_large || !more_to_write;
-        let is_checkpoint_first = self.round.is_empty() || self.rounds_since_checkpoint >= ROUNDS_PER_CHECKPOINT;
-        let mut job = None;
-        if is_checkpoint_first {
-            job = self.begin_checkpoint(now);
+        if self.round.is_empty() || (may_wait && !is_large) {
+            return;
         }
-        if job.is_none() && is_round_due {
-            job = self.begin_round();
+        match ready {
+            None => *ready = self.begin_round(),
+            Some(SyncJob::Round(round)) => self.add_to(round),
+            // It is short, and the round comes next.
+            Some(SyncJob::Checkpoint { .. }) => {}
         }
-        self.job_begun = job.is_some();
-        job
+    }
+
+    /// Takes note of whether the sync task has taken what was made ready: what is written from now on is for another job.
+    pub(super) fn note_ready(&mut self, ready: Option<&SyncJob>) {
+        if ready.is_none() {
+            self.ready_bytes = 0;
+        }
     }
 
     fn begin_round(&mut self) -> Option<SyncJob> {
-        self.round_bytes = 0;
-        let logs = &mut self.logs;
-        let syncs: Vec<_> = self
-            .round
-            .drain(..)
-            .filter_map(|key| logs.get_mut(&key).and_then(OwnedLog::begin_sync).map(|pending| (key, pending)))
-            .collect();
-        if syncs.is_empty() {
+        let mut round = SyncRound::default();
+        self.add_to(&mut round);
+        if round.waiting.is_empty() {
             return None;
         }
+        self.jobs += 1;
         self.rounds_since_checkpoint = self.rounds_since_checkpoint.saturating_add(1);
-        let by_filesystem = self.config.syncfs_files_min.is_some_and(|min| syncs.len() >= min);
-        let method = if by_filesystem { SyncMethod::Filesystem } else { SyncMethod::EachFile };
-        Some(SyncJob::round(syncs, method))
+        Some(SyncJob::Round(round))
+    }
+
+    /// Moves the logs that were written to into a round.
+    fn add_to(&mut self, round: &mut SyncRound) {
+        self.ready_bytes += std::mem::take(&mut self.round_bytes);
+        for key in self.round.drain(..) {
+            let Some(log) = self.logs.get_mut(&key) else { continue };
+            let Some(pending) = log.begin_sync() else { continue };
+            if round.waiting.insert(key, pending).is_none() {
+                log.joined_job();
+            }
+        }
     }
 
     /// Begins the checkpoint of the log that was changed first, if it is due.
@@ -189,6 +205,7 @@ impl GroupCommit {
             }
             log.changed = false;
             if let Some(pending) = log.begin_checkpoint() {
+                self.jobs += 1;
                 self.rounds_since_checkpoint = 0;
                 return Some(SyncJob::checkpoint(key, pending));
             }
@@ -196,9 +213,9 @@ impl GroupCommit {
         None
     }
 
-    /// Takes back the job that was begun last.
+    /// Takes back the oldest job.
     pub(super) fn finish_job(&mut self, job: SyncJob, now: Duration) {
-        self.job_begun = false;
+        self.jobs -= 1;
         match job {
             SyncJob::Round(round) => self.finish_round(round),
             SyncJob::Checkpoint { key, pending, outcome } => {
@@ -214,13 +231,12 @@ impl GroupCommit {
     }
 
     fn finish_round(&mut self, round: SyncRound) {
-        let has_failed = round.syncs.iter().any(|sync| sync.outcome.is_err());
-        for LogSync { key, pending, outcome } in round.syncs {
+        for LogSync { key, pending, outcome } in round.done {
             let log = self.logs.get_mut(&key).expect("a log is not closed during its sync");
             log.finish_sync(&pending, outcome, &mut self.due);
             self.settle(key);
         }
-        if has_failed && round.method == SyncMethod::Filesystem {
+        if round.has_filesystem_failed {
             self.poison_all();
         }
     }
@@ -256,7 +272,7 @@ impl GroupCommit {
 
     /// Tells whether nothing is in flight and nothing is left to do.
     pub(super) fn is_idle(&self) -> bool {
-        !self.job_begun && self.round.is_empty() && self.unparked.is_empty()
+        self.jobs == 0 && self.round.is_empty() && self.unparked.is_empty()
     }
 
     /// Closes one of the logs, of which nothing may be in flight; `None` when all are closed.

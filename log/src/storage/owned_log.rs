@@ -22,9 +22,9 @@ pub(super) struct OwnedLog {
     writer: LogWriter,
     /// Appends that were not yet completed, oldest first: each waits for those before it.
     waiters: VecDeque<Waiter>,
-    /// The sync task has a sync or a checkpoint of this log.
-    in_sync: bool,
-    /// It is in the round that is being written.
+    /// How many jobs of the sync task, begun, ready or finished, have a sync or a checkpoint of this log.
+    jobs: u32,
+    /// It is in the list of those to be made ready for a sync.
     pub(super) in_round: bool,
     /// It was changed after its checkpoint began, and stands in the list of those that need one.
     pub(super) changed: bool,
@@ -51,7 +51,7 @@ impl OwnedLog {
         Self {
             writer,
             waiters: VecDeque::new(),
-            in_sync: false,
+            jobs: 0,
             in_round: false,
             changed: false,
             unsynced_bytes: 0,
@@ -75,7 +75,7 @@ impl OwnedLog {
 
     /// Tells whether something may still be lost and no sync that will begin covers it.
     pub(super) fn is_volatile(&self) -> bool {
-        self.is_dirty() && !self.is_poisoned() && self.waiters.is_empty() && !self.in_round && !self.in_sync
+        self.is_dirty() && !self.is_poisoned() && self.waiters.is_empty() && !self.in_round && self.jobs == 0
     }
 
     /// Tells whether the log has to be in the next round.
@@ -93,9 +93,9 @@ impl OwnedLog {
     /// that is under way could contradict: the kernel reports a failed write-back to one of the two only.
     pub(super) fn can_do(&self, work: &Work) -> bool {
         match work {
-            Work::Exclusive(_) | Work::Close(_) => !self.in_sync && self.waiters.is_empty(),
+            Work::Exclusive(_) | Work::Close(_) => self.jobs == 0 && self.waiters.is_empty(),
             Work::Appends(appends) => {
-                !self.in_sync || appends.iter().all(|append| self.writer.fits_active_segment(&append.frames))
+                self.jobs == 0 || appends.iter().all(|append| self.writer.fits_active_segment(&append.frames))
             }
         }
     }
@@ -170,19 +170,24 @@ impl OwnedLog {
 
     // Syncs and checkpoints.
 
-    /// Begins a sync of what was written so far, if there is anything to sync.
+    /// Begins a sync of what was written so far, if there is anything to sync. In a round that was not taken yet it goes
+    /// into the place of an earlier one of the same log.
     pub(super) fn begin_sync(&mut self) -> Option<PendingSync> {
         self.in_round = false;
         if self.is_poisoned() || !self.is_dirty() {
             return None;
         }
-        self.in_sync = true;
         self.unsynced_bytes = 0;
         Some(self.writer.begin_sync())
     }
 
+    /// Notes that one more job has something of this log.
+    pub(super) fn joined_job(&mut self) {
+        self.jobs += 1;
+    }
+
     pub(super) fn finish_sync(&mut self, pending: &PendingSync, outcome: io::Result<()>, due: &mut Vec<Due>) {
-        self.in_sync = false;
+        self.jobs -= 1;
         let outcome = self.writer.finish_sync(pending, outcome);
         self.note_failure(outcome, due);
     }
@@ -190,7 +195,7 @@ impl OwnedLog {
     /// Begins a checkpoint, if there is anything new to note.
     pub(super) fn begin_checkpoint(&mut self) -> Option<PendingCheckpoint> {
         let pending = self.writer.begin_checkpoint()?;
-        self.in_sync = true;
+        self.jobs += 1;
         Some(pending)
     }
 
@@ -201,7 +206,7 @@ impl OwnedLog {
         outcome: io::Result<()>,
         due: &mut Vec<Due>,
     ) -> bool {
-        self.in_sync = false;
+        self.jobs -= 1;
         let outcome = self.writer.finish_checkpoint(pending, outcome);
         let is_done = outcome.is_ok() && pending.durable_end() == self.writer.end_index();
         self.note_failure(outcome, due);

@@ -22,10 +22,12 @@ pub(super) struct State {
     pub(super) queues: Queues,
     /// Logs on their way to the writer task.
     pub(super) arriving: Vec<(LogKey, Box<LogWriter>)>,
-    /// From the writer task to the sync task.
+    /// What the sync task does next. A round in it grows with every write, until the sync task takes it.
     pub(super) job: Option<SyncJob>,
-    /// Back again.
-    pub(super) finished: Option<SyncJob>,
+    /// The sync task has taken a job and not finished it: it looks for the next by itself.
+    pub(super) is_syncing: bool,
+    /// Jobs on their way back to the writer task: at most two, since it makes them ready one by one.
+    pub(super) finished: Vec<SyncJob>,
     /// The writer task has ended.
     pub(super) writer_ended: bool,
     /// The logs that could not be closed in order; `None` before all were tried.
@@ -34,8 +36,15 @@ pub(super) struct State {
 
 impl Shared {
     pub(super) fn new(queues: Queues) -> Self {
-        let state =
-            State { queues, arriving: Vec::new(), job: None, finished: None, writer_ended: false, closed: None };
+        let state = State {
+            queues,
+            arriving: Vec::new(),
+            job: None,
+            is_syncing: false,
+            finished: Vec::new(),
+            writer_ended: false,
+            closed: None,
+        };
         Self { state: Mutex::new(state), writer: OnceLock::new(), sync: OnceLock::new() }
     }
 

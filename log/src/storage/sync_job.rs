@@ -1,5 +1,6 @@
 //! What the sync task is given to do: the syncs of one round, or one checkpoint.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use super::queues::LogKey;
@@ -12,21 +13,15 @@ pub(super) enum SyncJob {
     Checkpoint { key: LogKey, pending: PendingCheckpoint, outcome: io::Result<()> },
 }
 
-/// Logs that are made durable together.
+/// Logs that are made durable together. It grows until the sync task takes it.
+#[derive(Default)]
 pub(super) struct SyncRound {
-    pub(super) syncs: Vec<LogSync>,
-    /// How many of `syncs` were tried.
-    tried: usize,
-    pub(super) method: SyncMethod,
-}
-
-/// How the logs of a round are made durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SyncMethod {
-    /// `fdatasync` of each.
-    EachFile,
-    /// One `syncfs`.
-    Filesystem,
+    /// By log, what was written to it last.
+    pub(super) waiting: BTreeMap<LogKey, PendingSync>,
+    /// What came of those that were tried.
+    pub(super) done: Vec<LogSync>,
+    /// They were tried by one `syncfs`, and that failed.
+    pub(super) has_filesystem_failed: bool,
 }
 
 /// The sync of one log, and what came of it.
@@ -37,19 +32,14 @@ pub(super) struct LogSync {
 }
 
 impl SyncJob {
-    pub(super) fn round(syncs: Vec<(LogKey, PendingSync)>, method: SyncMethod) -> Self {
-        let syncs = syncs.into_iter().map(|(key, pending)| LogSync { key, pending, outcome: Ok(()) }).collect();
-        Self::Round(SyncRound { syncs, tried: 0, method })
-    }
-
     pub(super) fn checkpoint(key: LogKey, pending: PendingCheckpoint) -> Self {
         Self::Checkpoint { key, pending, outcome: Ok(()) }
     }
 
     /// Does the next part of the job, each once, whatever came of the others. Tells whether it was the last.
-    pub(super) fn run_next(&mut self, filesystem: &dyn Filesystem) -> bool {
+    pub(super) fn run_next(&mut self, filesystem: &dyn Filesystem, syncfs_files_min: Option<usize>) -> bool {
         match self {
-            Self::Round(round) => round.run_next(filesystem),
+            Self::Round(round) => round.run_next(filesystem, syncfs_files_min),
             Self::Checkpoint { pending, outcome, .. } => {
                 *outcome = pending.run();
                 true
@@ -59,22 +49,24 @@ impl SyncJob {
 }
 
 impl SyncRound {
-    fn run_next(&mut self, filesystem: &dyn Filesystem) -> bool {
-        match self.method {
-            SyncMethod::EachFile => {
-                if let Some(sync) = self.syncs.get_mut(self.tried) {
-                    sync.outcome = sync.pending.run();
-                    self.tried += 1;
-                }
-            }
-            SyncMethod::Filesystem => {
-                if let Err(error) = filesystem.sync_all() {
-                    self.syncs.iter_mut().for_each(|sync| sync.outcome = Err(same_error(&error)));
-                }
-                self.tried = self.syncs.len();
-            }
+    fn run_next(&mut self, filesystem: &dyn Filesystem, syncfs_files_min: Option<usize>) -> bool {
+        let is_begun = !self.done.is_empty();
+        if !is_begun && syncfs_files_min.is_some_and(|min| self.waiting.len() >= min) {
+            self.sync_filesystem(filesystem);
+        } else if let Some((key, pending)) = self.waiting.pop_first() {
+            let outcome = pending.run();
+            self.done.push(LogSync { key, pending, outcome });
         }
-        self.tried == self.syncs.len()
+        self.waiting.is_empty()
+    }
+
+    fn sync_filesystem(&mut self, filesystem: &dyn Filesystem) {
+        let outcome = filesystem.sync_all();
+        self.has_filesystem_failed = outcome.is_err();
+        for (key, pending) in std::mem::take(&mut self.waiting) {
+            let outcome = outcome.as_ref().map(|()| ()).map_err(same_error);
+            self.done.push(LogSync { key, pending, outcome });
+        }
     }
 }
 

@@ -10,33 +10,45 @@ use crate::environment::{Filesystem, Step, Task};
 pub(super) struct SyncTask {
     shared: Arc<Shared>,
     filesystem: Arc<dyn Filesystem>,
+    /// See [`StorageConfig`](super::StorageConfig).
+    syncfs_files_min: Option<usize>,
     job: Option<SyncJob>,
 }
 
 impl SyncTask {
     /// `filesystem` was opened before the first write to it.
-    pub(super) fn new(shared: Arc<Shared>, filesystem: Arc<dyn Filesystem>) -> Self {
-        Self { shared, filesystem, job: None }
+    pub(super) fn new(shared: Arc<Shared>, filesystem: Arc<dyn Filesystem>, syncfs_files_min: Option<usize>) -> Self {
+        Self { shared, filesystem, syncfs_files_min, job: None }
+    }
+
+    /// Hands in a finished job, if there is one, and takes what was made ready meanwhile: the disk does not wait until
+    /// the writer task finds the time.
+    fn exchange(&mut self, finished: Option<SyncJob>) -> Step {
+        let is_finished = finished.is_some();
+        let mut state = self.shared.lock();
+        state.finished.extend(finished);
+        self.job = state.job.take();
+        state.is_syncing = self.job.is_some();
+        let step = match (&self.job, state.writer_ended) {
+            (Some(_), _) => Step::Again,
+            (None, true) => Step::Done,
+            (None, false) => Step::Wait,
+        };
+        drop(state);
+        if is_finished {
+            self.shared.wake_writer();
+        }
+        step
     }
 }
 
 impl Task for SyncTask {
     fn step(&mut self) -> Step {
-        let Some(mut job) = self.job.take() else {
-            let mut state = self.shared.lock();
-            self.job = state.job.take();
-            return match (&self.job, state.writer_ended) {
-                (Some(_), _) => Step::Again,
-                (None, true) => Step::Done,
-                (None, false) => Step::Wait,
-            };
-        };
-        if job.run_next(self.filesystem.as_ref()) {
-            self.shared.lock().finished = Some(job);
-            self.shared.wake_writer();
-        } else {
-            self.job = Some(job);
+        let Some(mut job) = self.job.take() else { return self.exchange(None) };
+        if job.run_next(self.filesystem.as_ref(), self.syncfs_files_min) {
+            return self.exchange(Some(job));
         }
+        self.job = Some(job);
         Step::Again
     }
 }

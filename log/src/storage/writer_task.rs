@@ -23,7 +23,7 @@ pub(super) struct WriterTask {
 /// What a step finds.
 struct Input {
     arriving: Vec<(LogKey, Box<LogWriter>)>,
-    finished: Option<SyncJob>,
+    finished: Vec<SyncJob>,
     work: Option<(LogKey, Work)>,
     more_to_write: bool,
     stopping: bool,
@@ -39,28 +39,35 @@ impl WriterTask {
     /// Tells the queues what became of their logs, and takes what there is to do: all in one go under the lock.
     fn exchange(&mut self) -> Input {
         let effects = self.commit.take_effects();
-        let takes_work = self.commit.has_room() && !self.commit.has_unparked();
+        let has_unparked = self.commit.has_unparked();
         let mut state = self.shared.lock();
+        self.commit.note_ready(state.job.as_ref());
         let queues = &mut state.queues;
         effects.poisoned.into_iter().for_each(|key| queues.poison(key));
         effects.turns_ended.into_iter().for_each(|key| queues.end_turn(key));
         effects.removed.into_iter().for_each(|key| queues.remove(key));
         // A log that arrives has to be there before its first request.
         let arriving = std::mem::take(&mut state.arriving);
-        let work = if takes_work { state.queues.begin_turn() } else { None };
+        let work = if self.commit.has_room() && !has_unparked { state.queues.begin_turn() } else { None };
         Input {
             arriving,
             work,
-            finished: state.finished.take(),
+            finished: std::mem::take(&mut state.finished),
             more_to_write: state.queues.has_ready(),
             stopping: state.queues.is_stopping(),
             drained: state.queues.is_empty(),
         }
     }
 
-    fn begin_job(&mut self, more_to_write: bool) {
-        if let Some(job) = self.commit.begin_job(more_to_write, self.environment.monotonic()) {
-            self.shared.lock().job = Some(job);
+    /// Makes ready what the sync task does next. `more_to_write` tells that the round would soon be larger.
+    fn prepare_job(&mut self, more_to_write: bool) {
+        let now = self.environment.monotonic();
+        let mut state = self.shared.lock();
+        let is_syncing = state.is_syncing;
+        self.commit.prepare_job(&mut state.job, more_to_write && !is_syncing, now);
+        let has_job = state.job.is_some();
+        drop(state);
+        if has_job && !is_syncing {
             self.shared.wake_sync();
         }
     }
@@ -83,17 +90,15 @@ impl WriterTask {
 impl Task for WriterTask {
     fn step(&mut self) -> Step {
         let Input { arriving, finished, work, more_to_write, stopping, drained } = self.exchange();
-        let mut is_idle = arriving.is_empty() && finished.is_none();
+        let mut is_idle = arriving.is_empty() && finished.is_empty();
         for (key, writer) in arriving {
             self.commit.add(key, *writer);
         }
-        if let Some(job) = finished {
+        for job in finished {
             self.commit.finish_job(job, self.environment.monotonic());
-            // The disk first: what was written meanwhile need not wait for anything that follows.
-            self.begin_job(work.is_some() || more_to_write);
-            // Before other work, which may complete something of the same log.
-            self.run_due();
         }
+        // Before other work, which may complete something of the same log.
+        self.run_due();
         for (key, work) in self.commit.take_unparked().into_iter().chain(work) {
             is_idle = false;
             self.commit.execute(key, work, self.environment.monotonic());
@@ -101,7 +106,7 @@ impl Task for WriterTask {
         if stopping {
             self.commit.stop_checkpoints();
         }
-        self.begin_job(more_to_write || self.commit.has_unparked());
+        self.prepare_job(more_to_write || self.commit.has_unparked());
         self.run_due();
         if !is_idle || more_to_write && self.commit.has_room() {
             return Step::Again;
