@@ -1,7 +1,6 @@
 //! Record batches and frames in memory: building, reading, checking, and the checksum that all of it rests on.
 
 #![forbid(unsafe_code)]
-
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails ends")]
 
 use std::hint::black_box;

@@ -2,7 +2,6 @@
 //! the processor's hold all of it; `limits` measures logs that are larger than that.
 
 #![forbid(unsafe_code)]
-
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails ends")]
 
 use std::hint::black_box;
