@@ -64,7 +64,7 @@ impl SyncRound {
         let outcome = filesystem.sync_all();
         self.has_filesystem_failed = outcome.is_err();
         for (key, pending) in std::mem::take(&mut self.waiting) {
-            let outcome = outcome.as_ref().map(|()| ()).map_err(same_error);
+            let outcome = outcome.as_ref().copied().map_err(same_error);
             self.done.push(LogSync { key, pending, outcome });
         }
     }
