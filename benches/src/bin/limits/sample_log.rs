@@ -33,7 +33,7 @@ pub(crate) fn write(dir: &Path, log_bytes: u64) -> Outcome<SampleLog> {
     write_batches(dir, log_bytes, BATCH_BYTES)
 }
 
-/// As [`write`], with batches of a size.
+/// As [`write()`], with batches of a size.
 pub(crate) fn write_batches(dir: &Path, log_bytes: u64, batch_bytes: usize) -> Outcome<SampleLog> {
     let mut log = open(dir, 0)?;
     let segments = log_bytes.div_ceil(log.writer.config().segment_bytes);
