@@ -7,6 +7,7 @@
 mod format_document;
 mod interop;
 mod log_crash;
+mod log_damage;
 mod log_fixture;
 mod log_model;
 mod tidy;

@@ -63,6 +63,7 @@ fn fail_one(segment_bytes: u64, target: FaultTarget, number: u64) -> bool {
     // A read may give what it found before the place that could not be read.
     assert!(has_failed || target == FaultTarget::Read, "{number}: a failure was passed over: {fault}");
     check_refusals(&mut tracked);
+    check_readers(&mut tracked);
     if target == FaultTarget::Sync {
         // Memory and disk may differ now, so the next process must not believe what memory holds.
         tracked.model.written_end = tracked.model.durable_end;
@@ -148,6 +149,16 @@ fn check_refusals(tracked: &mut TrackedLog) {
         assert!(matches!(refusal, Err(WriteError::Poisoned)), "{refusal:?}");
     }
     assert_eq!(tracked.machine.operations(), operations, "a poisoned log touches the disk");
+}
+
+/// Checks that readers of a poisoned log go on, and see nothing that was not written.
+fn check_readers(tracked: &mut TrackedLog) {
+    let Some(log) = tracked.log.as_ref().filter(|log| log.writer.is_poisoned()) else { return };
+    let (start, end) = (log.reader.raft_start(), log.reader.end_index());
+    let found = log.reader.read_entries(start, end, u64::MAX).unwrap_or_else(|error| panic!("a reader fails: {error}"));
+    assert_eq!(start + found.len() as u64, end, "entries are missing");
+    let expected = &tracked.model.entries[tracked.model.number_of(start)..];
+    assert!(expected.iter().map(|entry| &entry.frame).take(found.len()).eq(&found), "entries that were not written");
 }
 
 /// Ends the life in every way, and checks what is left.

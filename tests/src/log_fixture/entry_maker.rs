@@ -2,7 +2,7 @@
 
 use tidelog_log::environment::simulated::Rng;
 use tidelog_proto::batch::{BatchBuilder, Compression, NewRecord, RecordBatch, RecordHeader, stamp_log_append_time};
-use tidelog_proto::frame::{Frame, FrameStamp, FrameType};
+use tidelog_proto::frame::{Frame, FrameSeed, FrameStamp, FrameType};
 use tidelog_proto::ids::{LeaderEpoch, Offset, RaftIndex, RaftTerm};
 
 use super::IDENTITY;
@@ -131,4 +131,18 @@ fn log_append_timed(batch: &RecordBatch, append_time_ms: i64) -> RecordBatch {
     let mut bytes = batch.bytes().to_vec();
     stamp_log_append_time(&mut bytes, append_time_ms).expect("a sane batch");
     RecordBatch::parse(bytes.into()).expect("a sane batch")
+}
+
+/// Frames the same content again, with other numbers or for another partition.
+pub(crate) fn resealed(frame: &Frame, seed: FrameSeed, stamp: FrameStamp, base_offset: Offset) -> Frame {
+    let Some(batch) = frame.batch() else {
+        let payload = frame.payload().expect("it carries no batch");
+        return Frame::internal(seed, frame.frame_type(), stamp, base_offset, &payload).expect("a small payload");
+    };
+    let epoch = batch.header().leader_epoch().expect("it was stamped");
+    let batch = batch.assigned(base_offset, epoch).expect("offsets here are in range");
+    match frame.frame_type() {
+        FrameType::TransactionMarker => Frame::transaction_marker(seed, stamp, batch),
+        _ => Frame::data(seed, stamp, batch),
+    }
 }

@@ -3,10 +3,11 @@
 use tidelog_log::environment::Environment;
 use tidelog_log::environment::simulated::Rng;
 use tidelog_log::{AppendError, ChainError, LogIdentity, WriteError};
-use tidelog_proto::frame::{Frame, FrameSeed, FrameStamp};
-use tidelog_proto::ids::{Offset, PartitionId, RaftIndex, RaftTerm};
+use tidelog_proto::frame::{Frame, FrameStamp};
+use tidelog_proto::ids::{PartitionId, RaftIndex, RaftTerm};
 
 use crate::log_fixture::IDENTITY;
+use crate::log_fixture::entry_maker::resealed;
 use crate::log_fixture::tracked_log::TrackedLog;
 
 /// Makes one such call.
@@ -122,18 +123,5 @@ fn made_wrong(frame: &Frame, wrong: Wrong, last: Option<FrameStamp>, rng: &mut R
             seed = LogIdentity { partition, ..IDENTITY }.seed();
         }
     }
-    Some(remade(frame, seed, stamp, offset))
-}
-
-fn remade(frame: &Frame, seed: FrameSeed, stamp: FrameStamp, offset: Offset) -> Frame {
-    match (frame.payload(), frame.batch()) {
-        (Some(payload), _) => {
-            Frame::internal(seed, frame.frame_type(), stamp, offset, &payload).expect("a small payload")
-        }
-        (None, Some(batch)) => {
-            let epoch = batch.header().leader_epoch().expect("it was stamped");
-            Frame::data(seed, stamp, batch.assigned(offset, epoch).expect("offsets here are in range"))
-        }
-        (None, None) => unreachable!("a frame has a payload or a batch"),
-    }
+    Some(resealed(frame, seed, stamp, offset))
 }
