@@ -7,7 +7,8 @@
 //! What a round keeps:
 //! - per key the last record below the offset that the round covers, and every record from there on;
 //! - tombstones until `delete_retention_ms` after the round in which their whole segment was first compacted, so that
-//!   a reader that saw the old value has that long to learn of its end;
+//!   a reader that saw the old value has that long to learn of its end; for ever behind a transactional batch, whose
+//!   values stay;
 //! - records without a key, transactional and control batches, and all frames that are not a leader's own bookkeeping;
 //! - each batch's base and last offset, producer, sequences and times; the last frame of a segment, without records if
 //!   need be, so that the log end offset is never lost.
@@ -49,7 +50,12 @@ pub struct CompactionPlan {
     config: LogConfig,
     decode_limits: DecodeLimits,
     now_ms: i64,
+    turn: Arc<CompactionTurn>,
 }
+
+/// Held while a round is under way: two at once would write to the same files.
+#[derive(Debug)]
+pub(crate) struct CompactionTurn;
 
 /// The rewritten segments of a round, written and durable beside those that they are to replace.
 #[derive(Debug)]
@@ -58,6 +64,7 @@ pub struct Compaction {
     /// Records below this offset are compacted with one another once the outputs are in place.
     compacted_to: Offset,
     stats: CompactionStats,
+    turn: Arc<CompactionTurn>,
 }
 
 /// What a round of compaction did.
@@ -86,9 +93,13 @@ impl LogWriter {
     ///
     /// Only sealed segments below the Raft start and the committed mark are touched, and only as old as
     /// `min_compaction_lag_ms`; a round starts when the share of bytes never compacted reaches
-    /// `min_cleanable_dirty_ratio`. The policy of the configuration is the caller's to follow.
+    /// `min_cleanable_dirty_ratio`. There is one round at a time: another plan is made only when the last one, or what came
+    /// of it, is installed or dropped. The policy of the configuration is the caller's to follow.
     #[must_use]
-    pub fn plan_compaction(&self, now_ms: i64, decode_limits: DecodeLimits) -> Option<CompactionPlan> {
+    pub fn plan_compaction(&mut self, now_ms: i64, decode_limits: DecodeLimits) -> Option<CompactionPlan> {
+        if self.compaction_turn.strong_count() > 0 {
+            return None;
+        }
         let config = self.config().clone();
         let lag_ms = i64::try_from(config.min_compaction_lag_ms).unwrap_or(i64::MAX);
         let newest_ms = now_ms.saturating_sub(lag_ms);
@@ -102,7 +113,11 @@ impl LogWriter {
         #[expect(clippy::cast_precision_loss, reason = "a ratio of byte counts needs no more than 53 bits")]
         let dirty_ratio = dirty_bytes as f64 / all_bytes.max(1) as f64;
         let is_due = dirty_bytes > 0 && dirty_ratio >= config.min_cleanable_dirty_ratio;
-        is_due.then_some(CompactionPlan { segments, compacted_to, config, decode_limits, now_ms })
+        is_due.then(|| {
+            let turn = Arc::new(CompactionTurn);
+            self.compaction_turn = Arc::downgrade(&turn);
+            CompactionPlan { segments, compacted_to, config, decode_limits, now_ms, turn }
+        })
     }
 }
 
@@ -113,7 +128,7 @@ impl CompactionPlan {
     /// # Errors
     /// Damage, an unreadable batch, or a file that could not be written. The log is as it was; what was written aside is
     /// removed now or when the log is opened next.
-    pub fn run(&self) -> Result<Compaction, CompactionError> {
+    pub fn run(self) -> Result<Compaction, CompactionError> {
         let outcome = self.rewrite();
         if outcome.is_err() {
             let names = self.segments.iter().map(|segment| segment.name);
@@ -132,7 +147,7 @@ impl CompactionPlan {
             number += rewrite.next_group(&self.segments[number..])?;
         }
         let (outputs, stats) = rewrite.finish();
-        Ok(Compaction { outputs, compacted_to: covered_to, stats })
+        Ok(Compaction { outputs, compacted_to: covered_to, stats, turn: Arc::clone(&self.turn) })
     }
 
     /// Notes the last offset of every key from the dirty end on, until the table is full or the segments end. Gives the
@@ -150,12 +165,14 @@ impl CompactionPlan {
                 let Some(batch) = frame.batch().filter(|batch| rewrite::is_compactable(&batch.header())) else {
                     continue;
                 };
+                let unreadable =
+                    |error| CompactionError::Batch { position_bytes, base_offset: meta.base_offset, error };
+                // The count of records is believed only once it is checked against the bytes that are there.
+                let records = batch.records(self.decode_limits).map_err(unreadable)?;
                 if !table.make_room(batch.header().record_count()) {
                     return Ok(covered_to);
                 }
-                let unreadable =
-                    |error| CompactionError::Batch { position_bytes, base_offset: meta.base_offset, error };
-                for record in batch.records(self.decode_limits).map_err(unreadable)? {
+                for record in records {
                     let record = record.map_err(unreadable)?;
                     if let Some(key) = &record.key {
                         table.note(key, record.offset);

@@ -4,14 +4,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tidelog_proto::batch::{BatchBuilder, Compression, DecodeLimits, NewRecord};
+use tidelog_proto::batch::{BatchBuilder, Compression, DecodeLimits, NewRecord, ProducerStamp};
 use tidelog_proto::frame::{Frame, FrameStamp, FrameType};
-use tidelog_proto::ids::{LeaderEpoch, Offset, PartitionId, RaftIndex, RaftTerm, TopicId};
+use tidelog_proto::ids::{
+    LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, RaftIndex, RaftTerm, Sequence, TopicId,
+};
 
 use crate::environment::Environment;
 use crate::environment::simulated::{CrashPoint, Rng, SimulatedEnvironment};
-use crate::{CleanupPolicy, CompactionStats, Fault, Log, LogConfig, LogIdentity, OpenError};
+use crate::{CleanupPolicy, CompactionPlan, CompactionStats, Fault, Log, LogConfig, LogIdentity, OpenError};
 
 const IDENTITY: LogIdentity = LogIdentity { topic_id: TopicId::new([6; 16]), partition: PartitionId::new(0) };
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -251,6 +254,89 @@ fn a_held_slice_outlives_the_segment_it_was_cut_from() {
     for batch in held.batches {
         assert_eq!(batch.verify_crc(), Ok(()));
     }
+}
+
+fn planned(log: &mut Log, machine: &SimulatedEnvironment) -> Option<CompactionPlan> {
+    log.writer.plan_compaction(machine.now_ms(), DecodeLimits::DEFAULT)
+}
+
+/// Appends one record in a segment of its own.
+fn append_alone(log: &mut Log, machine: &SimulatedEnvironment, key: &[u8], value: Option<&[u8]>) {
+    append(log, machine.now_ms(), Compression::None, &[(Some(key), value)]);
+    log.writer.roll().unwrap();
+}
+
+fn let_a_day_pass(machine: &SimulatedEnvironment) {
+    machine.advance(Duration::from_millis(DAY_MS.unsigned_abs() + 1));
+}
+
+/// The old value was kept, since its output could not be installed, but the tombstone behind it went.
+#[test]
+fn retention_in_the_middle_of_a_round_brings_no_value_back() {
+    let machine = SimulatedEnvironment::new(1);
+    let mut log = open(&machine, 64 * 1024);
+    append_alone(&mut log, &machine, b"other", Some(b"value"));
+    append_alone(&mut log, &machine, b"key", Some(b"deleted later"));
+    compact(&mut log, &machine);
+    let_a_day_pass(&machine);
+    append_alone(&mut log, &machine, b"key", None);
+    let end = log.writer.end_index();
+    log.writer.sync().unwrap();
+    log.reader.advance_committed(end).unwrap();
+    log.writer.advance_start(Offset::new(0), end).unwrap();
+    let compaction = planned(&mut log, &machine).unwrap().run().unwrap();
+    log.writer.advance_start(Offset::new(1), end).unwrap();
+    assert_eq!(log.writer.install_compaction(compaction).unwrap(), CompactionStats::default());
+    for _ in 0..3 {
+        let_a_day_pass(&machine);
+        append_alone(&mut log, &machine, b"third", Some(b"value"));
+        compact(&mut log, &machine);
+        assert!(!read_all(&log).contains_key(&1), "the value was deleted: {:?}", read_all(&log));
+    }
+    assert!(!read_all(&log).contains_key(&2), "the tombstone's time is over");
+}
+
+/// A value in a transaction stays, so its tombstone must.
+#[test]
+fn a_tombstone_behind_a_transaction_stays() {
+    let machine = SimulatedEnvironment::new(2);
+    let mut log = open(&machine, 64 * 1024);
+    let (id, epoch) = (ProducerId::new(1), ProducerEpoch::new(0));
+    let producer = ProducerStamp { id, epoch, base_sequence: Some(Sequence::new(0)) };
+    let mut builder = BatchBuilder::new(Compression::None).transactional().producer(producer);
+    builder.push(&NewRecord { key: Some(b"key"), value: Some(b"deleted later"), ..NewRecord::default() }).unwrap();
+    let batch = builder.finish().unwrap().assigned(Offset::new(0), LeaderEpoch::new(1)).unwrap();
+    let frame = Frame::data(IDENTITY.seed(), stamp(&log, machine.now_ms()), batch);
+    log.writer.append(&[frame]).unwrap();
+    append_alone(&mut log, &machine, b"key", None);
+    for _ in 0..3 {
+        compact(&mut log, &machine);
+        let_a_day_pass(&machine);
+        append_alone(&mut log, &machine, b"other", Some(b"value"));
+    }
+    assert!(read_all(&log).contains_key(&0) && read_all(&log).contains_key(&1), "{:?}", read_all(&log));
+}
+
+/// The second round wrote over the files of the first, and the log could not be opened any more.
+#[test]
+fn there_is_one_round_at_a_time() {
+    let machine = SimulatedEnvironment::new(3);
+    let mut log = open(&machine, 64 * 1024);
+    append_alone(&mut log, &machine, b"key", Some(b"value"));
+    append_alone(&mut log, &machine, b"key", Some(b"value"));
+    let end = log.writer.end_index();
+    log.reader.advance_committed(end).unwrap();
+    log.writer.advance_start(Offset::new(0), end).unwrap();
+    let first = planned(&mut log, &machine).unwrap();
+    assert!(planned(&mut log, &machine).is_none(), "one is planned");
+    let first = first.run().unwrap();
+    assert!(planned(&mut log, &machine).is_none(), "one is to be installed");
+    drop(first);
+    let first = planned(&mut log, &machine).expect("the last was given up").run().unwrap();
+    log.writer.install_compaction(first).unwrap();
+    append_alone(&mut log, &machine, b"key", Some(b"value"));
+    assert!(compact(&mut log, &machine).is_some());
+    assert_eq!(read_all(&log).len(), 1);
 }
 
 /// A machine that lost its power right after the manifest of a swap was durable, and the contents of its segments.

@@ -7,7 +7,7 @@ use tidelog_proto::frame::FrameError;
 use tidelog_proto::ids::{Offset, RaftIndex};
 use tidelog_proto::segment_header::SegmentHeaderError;
 
-use crate::frame_chain::ChainError;
+use crate::frame_chain::{ChainError, FrameChain};
 
 /// A damaged place in a segment file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,13 @@ pub struct Damage {
     pub offset: Offset,
     /// What is wrong.
     pub fault: Fault,
+}
+
+impl Damage {
+    /// Describes what stands at a position of a file instead of what must follow `chain`.
+    pub(crate) fn at(path: PathBuf, position_bytes: u64, chain: &FrameChain, fault: Fault) -> Box<Self> {
+        Box::new(Self { path, position_bytes, index: chain.next_index, offset: chain.next_offset, fault })
+    }
 }
 
 /// What is wrong with a damaged place.
@@ -52,6 +59,11 @@ pub enum Fault {
         /// As it is.
         found: u64,
     },
+    /// An index points behind the last frame.
+    IndexPosition {
+        /// The end of the last frame.
+        end_bytes: u64,
+    },
     /// The file's bytes do not have the checksum that was noted when it was sealed.
     SealedChecksum {
         /// As noted.
@@ -71,6 +83,9 @@ impl fmt::Display for Fault {
             Self::EndsEarly { durable } => write!(f, "the log ends here but entry {durable} was durable"),
             Self::MissingBefore { found } => write!(f, "the entries before raft index {found} are missing"),
             Self::Length { expected, found } => write!(f, "the file has {found} bytes but {expected} were noted"),
+            Self::IndexPosition { end_bytes } => {
+                write!(f, "the index points behind the last frame, which ends at byte {end_bytes}")
+            }
             Self::SealedChecksum { stored, computed } => {
                 write!(f, "segment checksum is {computed:#010x} but {stored:#010x} was noted at sealing")
             }

@@ -94,6 +94,14 @@ pub trait Environment: fmt::Debug + Send + Sync + 'static {
     fn open_filesystem(&self, dir: &Path) -> io::Result<Arc<dyn Filesystem>>;
 }
 
+/// Removes a name if there is one.
+pub(crate) fn remove_if_there(environment: &dyn Environment, path: &Path) -> io::Result<()> {
+    match environment.remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// How [`Environment::open_file`] treats an existing or a missing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -145,13 +153,6 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
     /// A failed sync is never repeated: after one, nothing is known about what was written since the last success. Its
     /// kind is never `StorageFull`.
     fn sync_data(&self) -> io::Result<()>;
-
-    /// Forgets what memory holds of the file and counts as written, so that the next read finds what the disk holds: after
-    /// a failed sync the two may differ. Nobody has the file mapped.
-    ///
-    /// # Errors
-    /// Whatever the file system answers.
-    fn forget_cached(&self) -> io::Result<()>;
 
     /// Maps the first `len_bytes` for reading. The mapping may reach past the end of the file; only bytes below it may
     /// be touched.

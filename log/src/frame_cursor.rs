@@ -26,6 +26,8 @@ pub(crate) struct FrameCursor<'a> {
     chain: FrameChain,
     /// Whether compaction may have left gaps. Where it has not, a frame in the wrong place is found out.
     density: Density,
+    /// The place was told by an index, and no frame has borne it out yet.
+    is_from_index: bool,
     /// Bytes taken from the segment: `chunk[0]` stands at `chunk_start_bytes`.
     chunk: Bytes,
     chunk_start_bytes: u64,
@@ -50,11 +52,18 @@ impl<'a> FrameCursor<'a> {
             position_bytes,
             chain,
             density: density_of(segment.summary.as_ref()),
+            is_from_index: false,
             chunk: Bytes::new(),
             chunk_start_bytes: position_bytes,
             step_bytes: step_bytes.max(1),
             copied: false,
         }
+    }
+
+    /// The same, at a place that an index tells of: exactly the frame that it speaks of must stand there.
+    pub(crate) fn at_index_entry(mut self) -> Self {
+        self.is_from_index = true;
+        self
     }
 
     /// Takes up to `bytes` at once from here on, now that the place is found.
@@ -73,13 +82,19 @@ impl<'a> FrameCursor<'a> {
     /// The segment could not be read, or is damaged here.
     pub(crate) fn peek(&mut self) -> Result<Option<FrameMeta>, ScanError> {
         if self.position_bytes >= self.end_bytes {
+            // The index of an active segment may be ahead of the view; that of a sealed one has nothing to point to here.
+            if self.is_from_index && self.segment.summary.is_some() {
+                return Err(self.damaged(Fault::IndexPosition { end_bytes: self.end_bytes }));
+            }
             return Ok(None);
         }
+        let density = if self.is_from_index { Density::Dense } else { self.density };
         loop {
             match FrameView::parse(self.segment.context.seed, self.rest()) {
                 Ok(view) => {
                     let meta = FrameMeta::of_view(&view);
-                    self.chain.check(&meta, self.density).map_err(|error| self.damaged(Fault::Chain(error)))?;
+                    self.chain.check(&meta, density).map_err(|error| self.damaged(Fault::Chain(error)))?;
+                    self.is_from_index = false;
                     return Ok(Some(meta));
                 }
                 Err(FrameError::Truncated { needed, available })
@@ -163,12 +178,9 @@ impl<'a> FrameCursor<'a> {
     }
 
     pub(crate) fn damaged(&self, fault: Fault) -> ScanError {
-        ScanError::Damaged(Box::new(Damage {
-            path: self.segment.log_path(),
-            position_bytes: self.position_bytes,
-            index: self.chain.next_index,
-            offset: self.chain.next_offset,
-            fault,
-        }))
+        if self.is_from_index {
+            self.segment.doubt_indexes();
+        }
+        ScanError::Damaged(Damage::at(self.segment.log_path(), self.position_bytes, &self.chain, fault))
     }
 }

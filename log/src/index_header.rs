@@ -6,6 +6,7 @@
 use crc32fast::hash as crc32;
 use tidelog_proto::ids::{Offset, PartitionId, RaftIndex, RaftTerm, TopicId};
 
+use crate::frame_chain::FrameChain;
 use crate::identity::{LogIdentity, SegmentName};
 
 /// Length of the header of an index file.
@@ -43,6 +44,18 @@ pub struct SegmentSummary {
     pub log_bytes: u64,
     /// crc32fast of those bytes.
     pub log_crc: u32,
+}
+
+impl SegmentSummary {
+    /// Gives what the first frame of the next segment must follow.
+    pub(crate) fn end(&self) -> FrameChain {
+        FrameChain {
+            next_offset: self.end_offset,
+            next_index: self.end_index,
+            last_term: self.last_term,
+            last_append_time_ms: self.last_append_time_ms,
+        }
+    }
 }
 
 /// Which of the two index files it is.

@@ -1,5 +1,7 @@
 //! From an offset, a Raft index or a timestamp to a position in a segment.
 
+use std::io;
+
 use tidelog_proto::ids::{Offset, RaftIndex};
 use tidelog_proto::segment_header::SEGMENT_HEADER_BYTES;
 
@@ -19,8 +21,9 @@ pub(crate) fn cursor_at_offset<'a>(
 ) -> Result<Option<FrameCursor<'a>>, ScanError> {
     let Some(segment) = view.segments.get(number) else { return Ok(None) };
     let relative = offset.distance_from(segment.base_offset()).unwrap_or(0);
-    let start = start_before(segment, |entry| u64::from(entry.relative_offset) <= relative)?;
-    let mut cursor = FrameCursor::new(segment, stable, view.segment_bytes(number), start, SEEK_BYTES);
+    let before = |entry: &OffsetEntry| u64::from(entry.relative_offset) <= relative;
+    let entry = segment.indexes()?.offsets.last(before).map_err(|error| index_error(segment, error))?;
+    let mut cursor = cursor_at_entry(view, stable, number, entry.map(|(_, entry)| entry));
     cursor.seek(|frame| frame.next_offset <= offset)?;
     Ok(Some(cursor))
 }
@@ -34,8 +37,9 @@ pub(crate) fn cursor_at_index<'a>(
 ) -> Result<Option<FrameCursor<'a>>, ScanError> {
     let Some(segment) = view.segments.get(number) else { return Ok(None) };
     let relative = index.distance_from(segment.base_index()).unwrap_or(0);
-    let start = start_before(segment, |entry| u64::from(entry.relative_index) <= relative)?;
-    let mut cursor = FrameCursor::new(segment, stable, view.segment_bytes(number), start, SEEK_BYTES);
+    let before = |entry: &OffsetEntry| u64::from(entry.relative_index) <= relative;
+    let entry = segment.indexes()?.offsets.last(before).map_err(|error| index_error(segment, error))?;
+    let mut cursor = cursor_at_entry(view, stable, number, entry.map(|(_, entry)| entry));
     cursor.seek(|frame| frame.stamp.index < index)?;
     Ok(Some(cursor))
 }
@@ -49,31 +53,32 @@ pub(crate) fn cursor_at_timestamp<'a>(
 ) -> Result<Option<FrameCursor<'a>>, ScanError> {
     let Some(segment) = view.segments.get(number) else { return Ok(None) };
     let indexes = segment.indexes()?;
-    let io_error = |error| ScanError::io(segment.log_path(), error);
-    let found = indexes.times.last(|entry| entry.max_timestamp < timestamp).map_err(io_error)?;
-    let entry = match found {
-        Some((at, _)) => indexes.offsets.get(at).map_err(io_error)?,
-        None => None,
+    let find = || {
+        let Some((at, time)) = indexes.times.last(|entry| entry.max_timestamp < timestamp)? else { return Ok(None) };
+        let entry = indexes.offsets.get(at)?.filter(|entry| entry.relative_offset == time.relative_offset);
+        entry.map(Some).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the two indexes differ"))
     };
-    let start = place_of(segment, entry);
-    Ok(Some(FrameCursor::new(segment, stable, view.segment_bytes(number), start, SEEK_BYTES)))
+    let entry = find().map_err(|error| index_error(segment, error))?;
+    Ok(Some(cursor_at_entry(view, stable, number, entry)))
 }
 
-/// Gives the place of the last index entry for which `before` holds, or of the segment's first frame.
-fn start_before(segment: &Segment, before: impl Fn(&OffsetEntry) -> bool) -> Result<(u64, FrameChain), ScanError> {
-    let indexes = segment.indexes()?;
-    let found = indexes.offsets.last(before).map_err(|error| ScanError::io(segment.log_path(), error))?;
-    Ok(place_of(segment, found.map(|(_, entry)| entry)))
-}
-
-fn place_of(segment: &Segment, entry: Option<OffsetEntry>) -> (u64, FrameChain) {
+/// Stands where an index entry points, or before the segment's first frame.
+fn cursor_at_entry(view: &LogView, stable: StableEnd, number: usize, entry: Option<OffsetEntry>) -> FrameCursor<'_> {
+    let segment = &view.segments[number];
     let (base_offset, base_index) = (segment.base_offset(), segment.base_index());
+    let cursor_at = |start| FrameCursor::new(segment, stable, view.segment_bytes(number), start, SEEK_BYTES);
     match entry {
         Some(entry) => {
             let offset = base_offset + u64::from(entry.relative_offset);
             let index = base_index + u64::from(entry.relative_index);
-            (u64::from(entry.position_bytes), FrameChain::starting_at(offset, index))
+            cursor_at((u64::from(entry.position_bytes), FrameChain::starting_at(offset, index))).at_index_entry()
         }
-        None => (SEGMENT_HEADER_BYTES as u64, FrameChain::starting_at(base_offset, base_index)),
+        None => cursor_at((SEGMENT_HEADER_BYTES as u64, FrameChain::starting_at(base_offset, base_index))),
     }
+}
+
+/// An index that could not be read, or whose entries are not what they were.
+fn index_error(segment: &Segment, error: io::Error) -> ScanError {
+    segment.doubt_indexes();
+    ScanError::io(segment.log_path(), error)
 }

@@ -1,26 +1,50 @@
 //! The log as its users see it, on the simulated machine.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod damaged_indexes;
+mod failed_syncs;
+mod old_views;
+
 use std::path::Path;
 use std::sync::Arc;
 
+use tidelog_proto::batch::{BatchBuilder, Compression, NewRecord, RecordBatch};
 use tidelog_proto::frame::{Frame, FrameStamp, FrameType};
-use tidelog_proto::ids::{Offset, PartitionId, RaftIndex, RaftTerm, TopicId};
+use tidelog_proto::ids::{LeaderEpoch, Offset, PartitionId, RaftIndex, RaftTerm, TopicId};
 
 use crate::environment::simulated::SimulatedEnvironment;
-use crate::{Log, LogConfig, LogIdentity, WriteError};
+use crate::{AppendError, Log, LogConfig, LogIdentity, OpenError, WriteError};
 
 const IDENTITY: LogIdentity = LogIdentity { topic_id: TopicId::new([5; 16]), partition: PartitionId::new(1) };
 
 fn open(machine: &SimulatedEnvironment) -> Log {
-    let config = LogConfig { segment_bytes: 512, index_interval_bytes: 64, ..LogConfig::default() };
-    Log::open(Arc::new(machine.clone()), Path::new("/log"), IDENTITY, config).unwrap()
+    try_open(machine, 512).unwrap()
+}
+
+/// Opens a log whose segments are large enough for everything in a test.
+fn open_large(machine: &SimulatedEnvironment) -> Log {
+    try_open(machine, 1 << 20).unwrap()
+}
+
+fn try_open(machine: &SimulatedEnvironment, segment_bytes: u64) -> Result<Log, OpenError> {
+    let config = LogConfig { segment_bytes, index_interval_bytes: 64, ..LogConfig::default() };
+    Log::open(Arc::new(machine.clone()), Path::new("/log"), IDENTITY, config)
 }
 
 fn no_op(index: u64) -> Frame {
     let stamp =
         FrameStamp { term: RaftTerm::new(1), index: RaftIndex::new(index), commit_lag: u32::MAX, append_time_ms: 0 };
     Frame::internal(IDENTITY.seed(), FrameType::NoOp, stamp, Offset::new(0), &index.to_le_bytes()).unwrap()
+}
+
+/// Makes the next entry of `log`: one record.
+fn record(log: &Log, timestamp: i64) -> Frame {
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder.push(&NewRecord { timestamp, value: Some(b"value"), ..NewRecord::default() }).unwrap();
+    let batch = builder.finish().unwrap().assigned(log.writer.end_offset(), LeaderEpoch::new(1)).unwrap();
+    let stamp =
+        FrameStamp { term: RaftTerm::new(1), index: log.writer.end_index(), commit_lag: u32::MAX, append_time_ms: 0 };
+    Frame::data(IDENTITY.seed(), stamp, batch)
 }
 
 fn append(log: &mut Log, indexes: std::ops::Range<u64>) {
@@ -145,4 +169,34 @@ fn a_sound_frame_of_a_newer_version_is_refused_and_a_torn_one_is_cut() {
         let opened = Log::open(Arc::new(machine.clone()), Path::new("/log"), IDENTITY, config);
         assert_eq!(opened.is_err(), is_sound, "{opened:?}");
     }
+}
+
+/// It was taken, acknowledged, and at the next opening cut as torn, with everything behind it.
+#[test]
+fn a_batch_that_does_not_fit_its_checksum_is_refused() {
+    let machine = SimulatedEnvironment::new(7);
+    let mut log = open(&machine);
+    let sound = record(&log, 0);
+    let mut bytes = sound.body().to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    let batch = RecordBatch::parse(bytes.into()).unwrap();
+    let error = log.writer.append(&[Frame::data(IDENTITY.seed(), sound.stamp(), batch)]).unwrap_err();
+    assert!(matches!(error, AppendError::Frame { frame: 0, .. }), "{error}");
+    log.writer.append(&[sound]).unwrap();
+}
+
+/// The indexes were emptied before the log was found to be damaged.
+#[test]
+fn opening_that_refuses_changes_no_file() {
+    let machine = SimulatedEnvironment::new(8);
+    let mut log = open_large(&machine);
+    append(&mut log, 0..100);
+    log.writer.close().unwrap();
+    let path = Path::new("/log/00000000000000000000-0.log");
+    let bytes = machine.read_contents(path).unwrap();
+    machine.set_contents(path, &bytes[..bytes.len() - 20]);
+    let contents = || machine.files().into_iter().map(|path| machine.read_contents(&path)).collect::<Vec<_>>();
+    let before = contents();
+    assert!(matches!(try_open(&machine, 1 << 20), Err(OpenError::Damaged(_))));
+    assert_eq!(contents(), before);
 }

@@ -4,7 +4,7 @@ mod active;
 mod error;
 pub(crate) mod later_frames;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tidelog_proto::ids::{Offset, RaftIndex};
@@ -22,7 +22,7 @@ use crate::identity::{LOG_ENDING, LogIdentity, OFFSET_INDEX_ENDING, SegmentName,
 use crate::index_header::{IndexKind, SegmentSummary};
 use crate::reader::LogReader;
 use crate::segment::{Segment, SegmentContext, SegmentIndexes};
-use crate::segment_scan::{create_file, scan_sealed};
+use crate::segment_scan::{create_file, keep_indexes, scan_sealed};
 use crate::sparse_index::open_header;
 use crate::view::StableEnd;
 use crate::writer::{LogWriter, OpenedLog};
@@ -119,12 +119,7 @@ impl Opening {
         let mut previous = FrameChain::starting_at(names[0].base_offset, names[0].base_index);
         for pair in names.windows(2) {
             let summary = self.sealed_summary(&checkpoint, pair[0], pair[1])?;
-            previous = FrameChain {
-                next_offset: summary.end_offset,
-                next_index: summary.end_index,
-                last_term: summary.last_term,
-                last_append_time_ms: summary.last_append_time_ms,
-            };
+            previous = summary.end();
             segments.push(Arc::new(Segment::sealed(Arc::clone(&self.context), pair[0], summary)));
         }
         let last = names[names.len() - 1];
@@ -191,7 +186,9 @@ impl Opening {
             Some(found) => {
                 let start = SegmentName { base_offset: found.log_start_offset, base_index: found.raft_start };
                 if found != Checkpoint::new(self.context.identity, start) {
-                    return Err(self.ends_early(self.context.dir.clone(), 0, &found, start.base_index));
+                    let fault = Fault::EndsEarly { durable: RaftIndex::new(found.durable_end.get().saturating_sub(1)) };
+                    let start = FrameChain::starting_at(start.base_offset, start.base_index);
+                    return Err(OpenError::Damaged(Damage::at(self.context.dir.clone(), 0, &start, fault)));
                 }
                 found
             }
@@ -210,13 +207,9 @@ impl Opening {
         if first.base_index <= checkpoint.raft_start && first.base_offset <= checkpoint.log_start_offset {
             return Ok(());
         }
-        Err(OpenError::Damaged(Box::new(Damage {
-            path: self.context.path(first, LOG_ENDING),
-            position_bytes: 0,
-            index: checkpoint.raft_start,
-            offset: checkpoint.log_start_offset,
-            fault: Fault::MissingBefore { found: first.base_index },
-        })))
+        let start = FrameChain::starting_at(checkpoint.log_start_offset, checkpoint.raft_start);
+        let fault = Fault::MissingBefore { found: first.base_index };
+        Err(OpenError::Damaged(Damage::at(self.context.path(first, LOG_ENDING), 0, &start, fault)))
     }
 
     /// Gives what a sealed segment holds: from its seal, or from all of its frames where the seal is in doubt.
@@ -230,10 +223,8 @@ impl Opening {
         let log_path = self.context.path(name, LOG_ENDING);
         let io_error = |path: &Path, error| OpenError::Io { path: path.to_owned(), error };
         let index_path = self.context.path(name, OFFSET_INDEX_ENDING);
-        let log_bytes = environment
-            .open_file(&log_path, OpenMode::Read)
-            .and_then(|file| file.len_bytes())
-            .map_err(|error| io_error(&log_path, error))?;
+        let file = environment.open_file(&log_path, OpenMode::Read).map_err(|error| io_error(&log_path, error))?;
+        let log_bytes = file.len_bytes().map_err(|error| io_error(&log_path, error))?;
         let identity = self.context.identity;
         let header = open_header(environment, &index_path, IndexKind::Offset, identity, name, OpenMode::Read)
             .map_err(|error| io_error(&index_path, error))?;
@@ -245,34 +236,20 @@ impl Opening {
         {
             return Ok(header.summary);
         }
-        let is_below_start = name.base_index < checkpoint.raft_start;
-        let density = if is_below_start { Density::Rising } else { Density::Dense };
-        let indexes = SegmentIndexes::create(&self.context, name).map_err(|error| io_error(&index_path, error))?;
-        let mut tail = scan_sealed(&self.context, name, density, Some(&indexes))?;
-        tail.is_compacted = is_below_start;
+        // Compaction touches only segments that end at or below the Raft start.
+        let may_be_compacted = next.base_index <= checkpoint.raft_start;
+        let density = if may_be_compacted { Density::Rising } else { Density::Dense };
+        let indexes = SegmentIndexes::in_memory();
+        let mut tail = scan_sealed(&self.context, name, file.as_ref(), density, Some(&indexes))?;
+        tail.is_compacted = may_be_compacted;
         let summary = tail.summary();
         if !connects(&summary) {
-            return Err(OpenError::Damaged(Box::new(Damage {
-                path: log_path,
-                position_bytes: summary.log_bytes,
-                index: summary.end_index,
-                offset: summary.end_offset,
-                fault: Fault::MissingBefore { found: next.base_index },
-            })));
+            let fault = Fault::MissingBefore { found: next.base_index };
+            return Err(OpenError::Damaged(Damage::at(log_path, summary.log_bytes, &summary.end(), fault)));
         }
-        indexes.close(identity, name, summary).map_err(|error| io_error(&index_path, error))?;
+        keep_indexes(&self.context, name, &indexes, summary).map_err(|error| io_error(&index_path, error))?;
         self.report.rebuilt_indexes.push(name);
         Ok(summary)
-    }
-
-    fn ends_early(&self, path: PathBuf, position_bytes: u64, found: &Checkpoint, index: RaftIndex) -> OpenError {
-        OpenError::Damaged(Box::new(Damage {
-            path,
-            position_bytes,
-            index,
-            offset: found.log_start_offset,
-            fault: Fault::EndsEarly { durable: RaftIndex::new(found.durable_end.get().saturating_sub(1)) },
-        }))
     }
 
     fn io_error(&self, error: std::io::Error) -> OpenError {

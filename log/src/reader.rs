@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tidelog_proto::batch::{DecodeLimits, RecordBatch};
 use tidelog_proto::frame::Frame;
@@ -116,6 +116,7 @@ impl LogReader {
     /// # Errors
     /// The place of the entry could not be read.
     pub fn advance_committed(&self, end: RaftIndex) -> Result<(), ReadError> {
+        let _moving = self.shared.moving.lock().unwrap_or_else(PoisonError::into_inner);
         let view = self.shared.view.load_full();
         let end = end.min(view.end.index);
         if end <= self.shared.stable.load().index {
@@ -131,8 +132,7 @@ impl LogReader {
         } else {
             self.stable_end_before(&view, end)?
         };
-        let stable = Arc::new(stable);
-        self.shared.stable.rcu(|old| Arc::clone(if old.index < stable.index { &stable } else { old }));
+        self.shared.stable.store(Arc::new(stable));
         Ok(())
     }
 
@@ -251,7 +251,10 @@ impl LogReader {
     }
 
     /// Runs `read` on the current view, and again if what it saw was cut or removed meanwhile.
-    fn with_view<T>(&self, read: impl Fn(&LogView, StableEnd) -> Result<(T, bool), ReadError>) -> Result<T, ReadError> {
+    pub(crate) fn with_view<T>(
+        &self,
+        read: impl Fn(&LogView, StableEnd) -> Result<(T, bool), ReadError>,
+    ) -> Result<T, ReadError> {
         loop {
             // The stable end first: what it covers stays covered in every later view.
             let stable = **self.shared.stable.load();
@@ -261,7 +264,8 @@ impl LogReader {
             let (truncated, replaced) =
                 (now.truncations != view.truncations, !Arc::ptr_eq(&now.segments, &view.segments));
             match outcome {
-                Ok((found, copied)) if !(copied && (truncated || replaced)) => return Ok(found),
+                // Indexes are shared with the writer, so a cut may also have led the search to a wrong place.
+                Ok((found, copied)) if !(truncated || (copied && replaced)) => return Ok(found),
                 Err(error) if !(truncated || (replaced && error.is_about_files())) => return Err(error),
                 _ => {}
             }

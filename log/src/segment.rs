@@ -3,14 +3,14 @@
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use tidelog_proto::frame::FrameSeed;
 use tidelog_proto::ids::{Offset, RaftIndex};
 use tidelog_proto::segment_header::SegmentHeader;
 
-use crate::environment::{Environment, Mapping, OpenMode, StorageFile};
+use crate::environment::{Environment, Mapping, OpenMode, StorageFile, remove_if_there};
 use crate::identity::{LOG_ENDING, LogIdentity, OFFSET_INDEX_ENDING, SegmentName, TIME_INDEX_ENDING};
 use crate::index_header::SegmentSummary;
 use crate::segment_scan;
@@ -44,13 +44,23 @@ pub(crate) struct SegmentIndexes {
 }
 
 impl SegmentIndexes {
+    /// Starts empty indexes without files.
+    pub(crate) fn in_memory() -> Self {
+        Self { offsets: SparseIndex::in_memory(), times: SparseIndex::in_memory() }
+    }
+
     /// Starts empty index files.
     pub(crate) fn create(context: &SegmentContext, name: SegmentName) -> io::Result<Self> {
+        let indexes = Self::in_memory();
+        indexes.create_files(context, name)?;
+        Ok(indexes)
+    }
+
+    /// Gives indexes in memory new files.
+    pub(crate) fn create_files(&self, context: &SegmentContext, name: SegmentName) -> io::Result<()> {
         let environment = context.environment.as_ref();
-        Ok(Self {
-            offsets: SparseIndex::create(environment, &context.path(name, OFFSET_INDEX_ENDING))?,
-            times: SparseIndex::create(environment, &context.path(name, TIME_INDEX_ENDING))?,
-        })
+        self.offsets.create_file(environment, &context.path(name, OFFSET_INDEX_ENDING))?;
+        self.times.create_file(environment, &context.path(name, TIME_INDEX_ENDING))
     }
 
     /// Opens both index files if they are sound and close a segment with exactly this summary, for searching only with
@@ -83,6 +93,17 @@ impl SegmentIndexes {
         self.times.push(time_entry)
     }
 
+    /// Starts new index files with the first `len` entries of these.
+    pub(crate) fn copy(&self, context: &SegmentContext, name: SegmentName, len: usize) -> io::Result<Self> {
+        let copy = Self::create(context, name)?;
+        for number in 0..len {
+            if let Some(entries) = self.offsets.get(number)?.zip(self.times.get(number)?) {
+                copy.push(entries)?;
+            }
+        }
+        Ok(copy)
+    }
+
     pub(crate) fn cut(&self, len: usize) {
         self.offsets.cut(len);
         self.times.cut(len);
@@ -106,10 +127,24 @@ pub(crate) struct Segment {
     file: OnceLock<Arc<dyn StorageFile>>,
     /// Made when first read, and again when the active segment has outgrown it.
     mapping: RwLock<Option<Arc<dyn Mapping>>>,
-    /// Loaded when first searched; loading checks the files and rebuilds them if in doubt, once at a time.
-    indexes: Mutex<Option<Arc<SegmentIndexes>>>,
+    /// Loading checks the files and rebuilds them if in doubt, once at a time.
+    indexes: Mutex<LoadedIndexes>,
     /// How many bytes to map at least, so that an active segment is mapped once.
     map_bytes: u64,
+}
+
+/// The indexes of a segment, once somebody has searched them.
+#[derive(Debug)]
+struct LoadedIndexes {
+    indexes: Option<Arc<SegmentIndexes>>,
+    /// The segment is no part of the log any more: whatever stands under its name is not its own.
+    is_retired: bool,
+}
+
+impl LoadedIndexes {
+    fn new(indexes: Option<Arc<SegmentIndexes>>) -> Mutex<Self> {
+        Mutex::new(Self { indexes, is_retired: false })
+    }
 }
 
 impl Segment {
@@ -127,7 +162,7 @@ impl Segment {
             summary: None,
             file: OnceLock::from(file),
             mapping: RwLock::new(None),
-            indexes: Mutex::new(Some(indexes)),
+            indexes: LoadedIndexes::new(Some(indexes)),
             map_bytes,
         }
     }
@@ -140,22 +175,7 @@ impl Segment {
             summary: Some(summary),
             file: OnceLock::new(),
             mapping: RwLock::new(None),
-            indexes: Mutex::new(None),
-            map_bytes: summary.log_bytes,
-        }
-    }
-
-    /// The same segment, sealed: it keeps its mapping and indexes.
-    pub(crate) fn to_sealed(&self, summary: SegmentSummary) -> Self {
-        let mapping = self.mapping.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Self {
-            context: Arc::clone(&self.context),
-            name: self.name,
-            summary: Some(summary),
-            file: OnceLock::new(),
-            mapping: RwLock::new(mapping),
-            indexes: Mutex::new(indexes),
+            indexes: LoadedIndexes::new(None),
             map_bytes: summary.log_bytes,
         }
     }
@@ -197,24 +217,42 @@ impl Segment {
     /// Gives the indexes. Those of a sealed segment are checked when they are first asked for, and rebuilt from the log
     /// if there is any doubt about them.
     pub(crate) fn indexes(&self) -> Result<Arc<SegmentIndexes>, segment_scan::ScanError> {
-        let mut loaded = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(indexes) = loaded.as_ref() {
+        let io_error = |error| segment_scan::ScanError::io(self.log_path(), error);
+        let mut loaded = self.loaded_indexes();
+        if let Some(indexes) = &loaded.indexes {
             return Ok(Arc::clone(indexes));
         }
-        let io_error = |error| segment_scan::ScanError::io(self.log_path(), error);
-        let found = match self.summary {
-            Some(summary) => {
-                SegmentIndexes::open(&self.context, self.name, &summary, OpenMode::Read).map_err(io_error)?
-            }
-            None => None,
-        };
+        if loaded.is_retired {
+            return Err(io_error(io::ErrorKind::NotFound.into()));
+        }
+        // An active segment's are there from the start.
+        let summary = self.summary.ok_or_else(|| io_error(io::ErrorKind::NotFound.into()))?;
+        let found = SegmentIndexes::open(&self.context, self.name, &summary, OpenMode::Read).map_err(io_error)?;
         let indexes = match found {
             Some(indexes) => indexes,
-            None => segment_scan::rebuild_indexes(self)?,
+            None => segment_scan::rebuild_indexes(self, &summary)?,
         };
         let indexes = Arc::new(indexes);
-        *loaded = Some(Arc::clone(&indexes));
+        loaded.indexes = Some(Arc::clone(&indexes));
         Ok(indexes)
+    }
+
+    /// Notes that an index led to something wrong, or was not what it was when it was checked: a sealed segment's are
+    /// checked again before the next search.
+    pub(crate) fn doubt_indexes(&self) {
+        let mut loaded = self.loaded_indexes();
+        if self.summary.is_some() && !loaded.is_retired {
+            loaded.indexes = None;
+        }
+    }
+
+    /// Keeps readers of older views from making index files again: those of the segment are about to go.
+    pub(crate) fn retire(&self) {
+        self.loaded_indexes().is_retired = true;
+    }
+
+    fn loaded_indexes(&self) -> MutexGuard<'_, LoadedIndexes> {
+        self.indexes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens the file for somebody who reads it once: it is not held on to.
@@ -260,11 +298,7 @@ impl Segment {
 
 /// Removes the three files of a segment, the log first, so that indexes never outlive it unseen. Missing ones are fine.
 pub(crate) fn remove_files(environment: &dyn Environment, dir: &Path, name: SegmentName) -> io::Result<()> {
-    for ending in [LOG_ENDING, OFFSET_INDEX_ENDING, TIME_INDEX_ENDING] {
-        match environment.remove_file(&name.path(dir, ending)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
+    [LOG_ENDING, OFFSET_INDEX_ENDING, TIME_INDEX_ENDING]
+        .iter()
+        .try_for_each(|ending| remove_if_there(environment, &name.path(dir, ending)))
 }

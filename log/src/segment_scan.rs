@@ -112,23 +112,17 @@ pub(crate) fn density_of(summary: Option<&SegmentSummary>) -> Density {
 pub(crate) fn scan_sealed(
     context: &SegmentContext,
     name: SegmentName,
+    file: &dyn StorageFile,
     density: Density,
     indexes: Option<&SegmentIndexes>,
 ) -> Result<SegmentTail, ScanError> {
     let path = context.path(name, LOG_ENDING);
     let io_error = |error| ScanError::io(path.clone(), error);
-    let file = context.environment.open_file(&path, OpenMode::Read).map_err(io_error)?;
     let len_bytes = file.len_bytes().map_err(io_error)?;
     let bytes = file.map(len_bytes).and_then(|mapping| mapping.bytes(0..len_bytes)).map_err(io_error)?;
     let start = FrameChain::starting_at(name.base_offset, name.base_index);
     let damage = |position_bytes, chain: &FrameChain, fault| {
-        ScanError::Damaged(Box::new(Damage {
-            path: path.clone(),
-            position_bytes,
-            index: chain.next_index,
-            offset: chain.next_offset,
-            fault,
-        }))
+        ScanError::Damaged(Damage::at(path.clone(), position_bytes, chain, fault))
     };
     let header = check_header(context, name, &bytes).map_err(|fault| damage(0, &start, fault))?;
     let scanned = scan_frames(context, &bytes, SegmentTail::new(header, start), density, indexes).map_err(io_error)?;
@@ -142,16 +136,37 @@ pub(crate) fn scan_sealed(
     }
 }
 
-/// Makes the indexes of a sealed segment again from its frames, and writes them for the next time.
-pub(crate) fn rebuild_indexes(segment: &Segment) -> Result<SegmentIndexes, ScanError> {
+/// Makes the indexes of a sealed segment again from its frames, and writes them for the next time if there is room.
+///
+/// # Errors
+/// The file could not be read, is damaged, or is not the one that was sealed.
+pub(crate) fn rebuild_indexes(segment: &Segment, summary: &SegmentSummary) -> Result<SegmentIndexes, ScanError> {
     let context = &segment.context;
     let io_error = |error| ScanError::io(segment.log_path(), error);
-    let indexes = SegmentIndexes::create(context, segment.name).map_err(io_error)?;
-    let density = density_of(segment.summary.as_ref());
-    let tail = scan_sealed(context, segment.name, density, Some(&indexes))?;
-    let summary = segment.summary.unwrap_or_else(|| tail.summary());
-    indexes.close(context.identity, segment.name, summary).map_err(io_error)?;
+    let indexes = SegmentIndexes::in_memory();
+    let file = segment.open_file().map_err(io_error)?;
+    let tail = scan_sealed(context, segment.name, file.as_ref(), density_of(Some(summary)), Some(&indexes))?;
+    let found = tail.summary();
+    if found.log_crc != summary.log_crc {
+        let fault = Fault::SealedChecksum { stored: summary.log_crc, computed: found.log_crc };
+        return Err(ScanError::Damaged(Damage::at(segment.log_path(), 0, &found.end(), fault)));
+    }
+    keep_indexes(context, segment.name, &indexes, *summary).map_err(io_error)?;
     Ok(indexes)
+}
+
+/// Writes indexes made in memory. A full disk is no reason to do without them: they are made again the next time.
+pub(crate) fn keep_indexes(
+    context: &SegmentContext,
+    name: SegmentName,
+    indexes: &SegmentIndexes,
+    summary: SegmentSummary,
+) -> io::Result<()> {
+    let outcome = indexes.create_files(context, name).and_then(|()| indexes.close(context.identity, name, summary));
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// Tells whether everything from `position_bytes` on is zero: allocated, never written.

@@ -47,12 +47,7 @@ impl SegmentTail {
         let is_empty = summary.end_index == header.base_index;
         Self {
             header,
-            chain: FrameChain {
-                next_offset: summary.end_offset,
-                next_index: summary.end_index,
-                last_term: summary.last_term,
-                last_append_time_ms: summary.last_append_time_ms,
-            },
+            chain: summary.end(),
             position_bytes: summary.log_bytes,
             log_crc: summary.log_crc,
             first_append_time_ms: (!is_empty).then_some(summary.first_append_time_ms),

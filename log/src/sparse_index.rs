@@ -6,11 +6,11 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crc32fast::Hasher;
 
-use crate::environment::{Environment, Mapping, OpenMode, StorageFile};
+use crate::environment::{Environment, Mapping, OpenMode, StorageFile, remove_if_there};
 use crate::identity::{LogIdentity, SegmentName};
 use crate::index_header::{INDEX_HEADER_BYTES, IndexHeader, IndexKind, SegmentSummary};
 
@@ -30,6 +30,9 @@ pub(crate) trait IndexEntry: Copy + Send + Sync {
 
     fn encode(self) -> [u8; ENTRY_BYTES];
     fn decode(bytes: [u8; ENTRY_BYTES]) -> Self;
+
+    /// Tells whether the bytes can be what was written.
+    fn is_sound(bytes: &[u8; ENTRY_BYTES]) -> bool;
 }
 
 /// Where a frame stands: one entry at most per `index_interval_bytes`.
@@ -65,6 +68,11 @@ impl IndexEntry for OffsetEntry {
             prefix_crc: u32::from_le_bytes([m, n, o, p]),
         }
     }
+
+    fn is_sound(_bytes: &[u8; ENTRY_BYTES]) -> bool {
+        // A wrong one is found out at the frame that it points to.
+        true
+    }
 }
 
 /// What is known of the timestamps before an offset. Each stands beside the [`OffsetEntry`] of the same frame.
@@ -83,6 +91,8 @@ impl IndexEntry for TimeEntry {
         let mut bytes = [0; ENTRY_BYTES];
         bytes[0..8].copy_from_slice(&self.max_timestamp.to_le_bytes());
         bytes[8..12].copy_from_slice(&self.relative_offset.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[..12]);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
@@ -92,13 +102,19 @@ impl IndexEntry for TimeEntry {
             relative_offset: u32::from_le_bytes([i, j, k, l]),
         }
     }
+
+    fn is_sound(bytes: &[u8; ENTRY_BYTES]) -> bool {
+        // No frame would give a wrong one away: the search would just start behind what it looks for.
+        bytes[12..] == crc32fast::hash(&bytes[..12]).to_le_bytes()
+    }
 }
 
 /// A sparse index of one segment. One writer pushes and cuts; any number of readers search.
 #[derive(Debug)]
 pub(crate) struct SparseIndex<E> {
-    /// `None` once it is only read: a sealed index needs no descriptor beside its mapping.
-    file: Option<Arc<dyn StorageFile>>,
+    /// What entries are written to. Not there before [`SparseIndex::create_file`], and not where the index is only
+    /// searched: a sealed index needs no descriptor beside its mapping.
+    file: OnceLock<Arc<dyn StorageFile>>,
     /// Shared with readers, who search while the writer pushes: held for a binary search, never across I/O of theirs.
     entries: RwLock<Entries<E>>,
 }
@@ -120,17 +136,31 @@ impl<E> Entries<E> {
 }
 
 impl<E: IndexEntry> SparseIndex<E> {
+    /// Starts an empty index that is all in memory, until it is given a file.
+    pub(crate) fn in_memory() -> Self {
+        let entries = Entries { mapping: None, written: 0, pending: Vec::new() };
+        Self { file: OnceLock::new(), entries: RwLock::new(entries) }
+    }
+
     /// Starts an empty index in the file at `path`, whatever was there before.
     ///
     /// # Errors
     /// The file could not be made.
     pub(crate) fn create(environment: &dyn Environment, path: &Path) -> io::Result<Self> {
-        match environment.remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        let index = Self::in_memory();
+        index.create_file(environment, path)?;
+        Ok(index)
+    }
+
+    /// Gives an index in memory a new file at `path`, whatever was there before: who has the old one open keeps it. The
+    /// entries are written with the next full page, or when it is closed.
+    ///
+    /// # Errors
+    /// The file could not be made.
+    pub(crate) fn create_file(&self, environment: &dyn Environment, path: &Path) -> io::Result<()> {
+        remove_if_there(environment, path)?;
         let file = environment.open_file(path, OpenMode::CreateNew)?;
-        Ok(Self { file: Some(file), entries: RwLock::new(Entries { mapping: None, written: 0, pending: Vec::new() }) })
+        self.file.set(file).map_err(|_| io::ErrorKind::AlreadyExists.into())
     }
 
     /// Opens the index at `path` if its header fits the segment and its entries are what the header vouches for, to be
@@ -154,7 +184,7 @@ impl<E: IndexEntry> SparseIndex<E> {
         }
         let mapping = Some(file.map(file_bytes(written))?);
         let entries = RwLock::new(Entries { mapping, written, pending: Vec::new() });
-        let file = (mode != OpenMode::Read).then_some(file);
+        let file = if mode == OpenMode::Read { OnceLock::new() } else { OnceLock::from(file) };
         Ok(Some((Self { file, entries }, header)))
     }
 
@@ -164,7 +194,7 @@ impl<E: IndexEntry> SparseIndex<E> {
     /// A full page of entries could not be written; the entry is then not added.
     pub(crate) fn push(&self, entry: E) -> io::Result<()> {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        if entries.pending.len() >= PENDING_MAX {
+        if entries.pending.len() >= PENDING_MAX && self.file.get().is_some() {
             match self.write_pending(&mut entries) {
                 // The entries wait on. Frames have their space by now, and no more will come while the disk is full.
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
@@ -221,7 +251,7 @@ impl<E: IndexEntry> SparseIndex<E> {
             Some(mapping) => mapping.read_exact_at(&mut bytes, file_bytes(number))?,
             None => self.file()?.read_exact_at(&mut bytes, file_bytes(number))?,
         }
-        Ok(Some(E::decode(bytes)))
+        decode(bytes).map(Some)
     }
 
     /// Writes what waits in memory and the header, cuts the file to its length and makes it durable.
@@ -255,7 +285,7 @@ impl<E: IndexEntry> SparseIndex<E> {
     }
 
     fn file(&self) -> io::Result<&Arc<dyn StorageFile>> {
-        self.file.as_ref().ok_or_else(|| io::ErrorKind::PermissionDenied.into())
+        self.file.get().ok_or_else(|| io::ErrorKind::PermissionDenied.into())
     }
 }
 
@@ -306,6 +336,11 @@ pub(crate) fn open_header(
     Ok(header.map(|header| (file, header)))
 }
 
+fn decode<E: IndexEntry>(bytes: [u8; ENTRY_BYTES]) -> io::Result<E> {
+    let changed = || io::Error::new(io::ErrorKind::InvalidData, "an index entry has changed since it was checked");
+    if E::is_sound(&bytes) { Ok(E::decode(bytes)) } else { Err(changed()) }
+}
+
 /// Searches the written entries through the mapping, then the pending ones.
 fn search<E: IndexEntry>(entries: &Entries<E>, before: impl Fn(&E) -> bool) -> io::Result<Option<(usize, E)>> {
     let entry_at = |number: usize| -> io::Result<E> {
@@ -315,7 +350,7 @@ fn search<E: IndexEntry>(entries: &Entries<E>, before: impl Fn(&E) -> bool) -> i
         let mapping = entries.mapping.as_ref().ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut bytes = [0; ENTRY_BYTES];
         mapping.read_exact_at(&mut bytes, file_bytes(number))?;
-        Ok(E::decode(bytes))
+        decode(bytes)
     };
     let (mut low, mut high) = (0, entries.len());
     let mut found = None;

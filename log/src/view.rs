@@ -1,6 +1,6 @@
 //! What readers see of a log: an immutable picture, replaced as a whole by the writer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use tidelog_proto::ids::{Offset, RaftIndex};
@@ -83,6 +83,8 @@ pub(crate) struct SharedLog {
     pub(crate) context: Arc<SegmentContext>,
     /// Replaced by the writer only.
     pub(crate) view: ArcSwap<LogView>,
-    /// Only rises. Replaced under `LogReader::advance_committed`.
+    /// Only rises. Replaced by `LogReader::advance_committed`.
     pub(crate) stable: ArcSwap<StableEnd>,
+    /// Held while the stable end rises or a suffix is cut: the one must not overtake the other.
+    pub(crate) moving: Mutex<()>,
 }

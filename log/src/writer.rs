@@ -9,7 +9,7 @@ mod truncate;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 
 use tidelog_proto::ids::{Offset, RaftIndex};
 
@@ -19,6 +19,7 @@ pub use error::{AppendError, WriteError};
 pub(crate) use truncate::zero;
 
 use crate::checkpoint::{Checkpoint, CleanEnd};
+use crate::compaction::CompactionTurn;
 use crate::config::LogConfig;
 use crate::environment::StorageFile;
 use crate::identity::LogIdentity;
@@ -47,6 +48,8 @@ pub struct LogWriter {
     /// As in the published view.
     truncations: u64,
     staging: Staging,
+    /// Alive while a round of compaction is under way.
+    pub(crate) compaction_turn: Weak<CompactionTurn>,
     /// Set by the first failed write or sync, never cleared.
     poisoned: bool,
 }
@@ -99,6 +102,7 @@ impl LogWriter {
             context: Arc::clone(&context),
             view: arc_swap::ArcSwap::from_pointee(view),
             stable: arc_swap::ArcSwap::from_pointee(stable),
+            moving: Mutex::new(()),
         });
         Self {
             context,
@@ -110,6 +114,7 @@ impl LogWriter {
             durable_end,
             truncations: 0,
             staging: Staging::new(),
+            compaction_turn: Weak::new(),
             poisoned: false,
         }
     }

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod descriptors;
 mod format_document;
 mod interop;
 mod log_crash;

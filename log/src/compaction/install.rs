@@ -15,7 +15,8 @@ use super::rewrite::Output;
 use super::{Compaction, CompactionStats};
 use crate::checkpoint::Checkpoint;
 use crate::damage::{Damage, Fault};
-use crate::environment::{Environment, OpenMode};
+use crate::environment::{OpenMode, remove_if_there};
+use crate::frame_chain::FrameChain;
 use crate::identity::{COMPACTED_ENDING, LOG_ENDING, OFFSET_INDEX_ENDING, SegmentName, TIME_INDEX_ENDING};
 use crate::open::OpenError;
 use crate::segment::{Segment, SegmentContext, remove_files};
@@ -36,7 +37,8 @@ const RENAMES: [(&str, &str); 3] = [
 impl LogWriter {
     /// Puts the rewritten segments in the place of those that they were made from. Readers of the old ones keep them.
     ///
-    /// An output whose sources are no longer all there (retention was faster) is thrown away.
+    /// An output whose sources are gone (retention was faster) is thrown away. Where only some of them are gone, a value may
+    /// be left whose later tombstone went: then the outputs behind it are thrown away too, and the round counts as not done.
     ///
     /// # Errors
     /// A full disk, or a source that can no longer be read: the outputs that were not put in place are thrown away, and the
@@ -44,14 +46,24 @@ impl LogWriter {
     /// opened again.
     pub fn install_compaction(&mut self, compaction: Compaction) -> Result<CompactionStats, WriteError> {
         self.usable()?;
-        let Compaction { outputs, compacted_to, stats } = compaction;
+        let Compaction { outputs, compacted_to, stats, turn: _turn } = compaction;
         let mut outputs = outputs.into_iter();
         while let Some(output) = outputs.next() {
-            if let Err(error) = self.install(&output) {
+            let outcome = match self.find(&output.sources) {
+                Sources::InPlace(first) => self.install(first, &output),
+                Sources::Gone => {
+                    let outcome = remove_compacted(&self.context, output.name);
+                    self.or_poison(outcome)
+                }
+                Sources::PartlyGone => {
+                    remove_all_compacted(&self.context, outputs_left(output, outputs));
+                    return Ok(CompactionStats::default());
+                }
+            };
+            if let Err(error) = outcome {
                 // After a failed write the manifest may be there, and the swap decided.
                 if !self.is_poisoned() {
-                    let names = iter::once(output).chain(outputs).map(|output| output.name);
-                    remove_all_compacted(&self.context, names);
+                    remove_all_compacted(&self.context, outputs_left(output, outputs));
                 }
                 return Err(error);
             }
@@ -60,18 +72,20 @@ impl LogWriter {
         Ok(stats)
     }
 
-    fn install(&mut self, output: &Output) -> Result<(), WriteError> {
+    fn find(&self, sources: &[Arc<Segment>]) -> Sources {
+        let number_of = |source: &Arc<Segment>| self.segments.iter().position(|segment| Arc::ptr_eq(segment, source));
+        let found: Vec<usize> = sources.iter().filter_map(number_of).collect();
+        match found.first() {
+            Some(&first) if found.len() == sources.len() => Sources::InPlace(first),
+            Some(_) => Sources::PartlyGone,
+            None => Sources::Gone,
+        }
+    }
+
+    /// Swaps one output in for its sources, of which the first is segment number `first`.
+    fn install(&mut self, first: usize, output: &Output) -> Result<(), WriteError> {
         let context = Arc::clone(&self.context);
         let sources = &output.sources;
-        let first = self.segments.iter().position(|segment| Arc::ptr_eq(segment, &sources[0]));
-        let in_place = first.filter(|first| {
-            let found = self.segments.get(*first..*first + sources.len());
-            found.is_some_and(|found| found.iter().zip(sources).all(|(found, source)| Arc::ptr_eq(found, source)))
-        });
-        let Some(first) = in_place else {
-            let outcome = remove_compacted(&context, output.name);
-            return self.or_poison(outcome);
-        };
         for source in sources {
             source.pin()?;
         }
@@ -79,6 +93,7 @@ impl LogWriter {
         let manifest = Manifest { sources: names, log_bytes: output.summary.log_bytes };
         let outcome = manifest.write(&context);
         self.or_full(outcome)?;
+        sources.iter().for_each(|source| source.retire());
         let outcome = apply(&context, &manifest);
         self.or_poison(outcome)?;
         let segment = Arc::new(Segment::sealed(context, output.name, output.summary));
@@ -107,6 +122,18 @@ impl LogWriter {
         };
         self.segments.iter().take_while(lies_below).cloned().collect()
     }
+}
+
+fn outputs_left(output: Output, rest: impl Iterator<Item = Output>) -> impl Iterator<Item = SegmentName> {
+    iter::once(output).chain(rest).map(|output| output.name)
+}
+
+/// What is left of the segments that an output was made from.
+enum Sources {
+    /// All of them, from the segment with this number on.
+    InPlace(usize),
+    PartlyGone,
+    Gone,
 }
 
 /// Finishes a swap that a crash interrupted after its manifest was written, and removes what one before it left.
@@ -138,13 +165,9 @@ fn check_waiting(context: &SegmentContext, manifest: &Manifest) -> Result<(), Op
     if found == manifest.log_bytes {
         return Ok(());
     }
-    Err(OpenError::Damaged(Box::new(Damage {
-        path,
-        position_bytes: found.min(manifest.log_bytes),
-        index: name.base_index,
-        offset: name.base_offset,
-        fault: Fault::Length { expected: manifest.log_bytes, found },
-    })))
+    let start = FrameChain::starting_at(name.base_offset, name.base_index);
+    let fault = Fault::Length { expected: manifest.log_bytes, found };
+    Err(OpenError::Damaged(Damage::at(path, found.min(manifest.log_bytes), &start, fault)))
 }
 
 /// Does what the manifest says, from whatever step on is left.
@@ -161,7 +184,7 @@ fn apply(context: &SegmentContext, manifest: &Manifest) -> io::Result<()> {
         remove_files(environment, &context.dir, *source)?;
     }
     environment.sync_dir(&context.dir)?;
-    remove_if_there(environment, context, super::manifest::MANIFEST_FILE)?;
+    remove_if_there(environment, &Manifest::path(context))?;
     environment.sync_dir(&context.dir)
 }
 
@@ -175,16 +198,9 @@ pub(super) fn remove_all_compacted(context: &SegmentContext, names: impl Iterato
 /// Removes an output that will not be swapped in.
 pub(super) fn remove_compacted(context: &SegmentContext, name: SegmentName) -> io::Result<()> {
     for (ending, _) in RENAMES {
-        remove_if_there(context.environment.as_ref(), context, &name.file_name(ending))?;
+        remove_if_there(context.environment.as_ref(), &context.path(name, ending))?;
     }
     Ok(())
-}
-
-fn remove_if_there(environment: &dyn Environment, context: &SegmentContext, file_name: &str) -> io::Result<()> {
-    match environment.remove_file(&context.dir.join(file_name)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// Gives the ending under which a file waits that is to take `ending`.

@@ -57,12 +57,14 @@ pub(super) struct Rewrite<'a> {
     staging: Staging,
     outputs: Vec<Output>,
     stats: CompactionStats,
+    /// A record of a transaction was met, which stays: so must every later tombstone, or the value would come back.
+    met_transaction: bool,
 }
 
 impl<'a> Rewrite<'a> {
     pub(super) fn new(plan: &'a CompactionPlan, table: &'a KeyTable, covered_to: Offset) -> Self {
         let (staging, outputs) = (Staging::new(), Vec::new());
-        Self { plan, table, covered_to, staging, outputs, stats: CompactionStats::default() }
+        Self { plan, table, covered_to, staging, outputs, stats: CompactionStats::default(), met_transaction: false }
     }
 
     pub(super) fn finish(self) -> (Vec<Output>, CompactionStats) {
@@ -153,6 +155,7 @@ impl<'a> Rewrite<'a> {
             let is_bookkeeping = matches!(frame.frame_type(), FrameType::NoOp | FrameType::LogStart);
             return Ok(if is_bookkeeping { Kept::None } else { Kept::All });
         };
+        self.met_transaction |= batch.header().is_transactional();
         let is_covered = meta.base_offset < self.covered_to;
         if !is_compactable(&batch.header()) || !is_covered {
             return Ok(Kept::All);
@@ -187,7 +190,7 @@ impl<'a> Rewrite<'a> {
         let Some(key) = &record.key else { return Fate::Kept };
         if self.table.last_offset(key).is_some_and(|last| last > record.offset) {
             Fate::Superseded
-        } else if expire && record.value.is_none() {
+        } else if expire && record.value.is_none() && !self.met_transaction {
             Fate::Expired
         } else {
             Fate::Kept

@@ -4,21 +4,25 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use crc32fast::Hasher;
 use tidelog_proto::ids::RaftIndex;
 
 use super::later_frames::{committed_end_behind, is_of_newer_release};
 use super::{OpenError, Opening};
 use crate::checkpoint::Checkpoint;
 use crate::damage::{Damage, Fault};
-use crate::environment::OpenMode;
+use crate::environment::{OpenMode, StorageFile};
 use crate::frame_chain::{Density, FrameChain};
 use crate::identity::{LOG_ENDING, OFFSET_INDEX_ENDING, SegmentName};
 use crate::index_header::IndexKind;
 use crate::segment::SegmentIndexes;
 use crate::segment_scan::{Scanned, check_header, rest_is_unwritten, scan_frames};
 use crate::segment_tail::SegmentTail;
-use crate::sparse_index::open_header;
+use crate::sparse_index::{OffsetEntry, open_header};
 use crate::writer::{ActiveSegment, zero};
+
+/// Bytes written again in one write.
+const WRITE_AGAIN_BYTES: usize = 256 * 1024;
 
 impl Opening {
     /// Opens the last segment at the end that the checkpoint notes, if the file and its indexes agree in full.
@@ -64,72 +68,93 @@ impl Opening {
         let context = Arc::clone(&self.context);
         let path = context.path(name, LOG_ENDING);
         let io_error = |error| OpenError::Io { path: path.clone(), error };
+        let damaged =
+            |position_bytes, chain: &FrameChain, fault| Damage::at(path.clone(), position_bytes, chain, fault);
         let file = context.environment.open_file(&path, OpenMode::ReadWrite).map_err(io_error)?;
-        // What a dead process wrote may be in memory only; if a sync of it failed, memory may also hold what the disk never
-        // will, and count it as written. None of it counts as durable before this.
-        file.sync_data().and_then(|()| file.forget_cached()).map_err(io_error)?;
         let allocated_bytes = file.len_bytes().map_err(io_error)?;
-        let indexes = SegmentIndexes::create(&context, name).map_err(io_error)?;
         let bytes =
             file.map(allocated_bytes).and_then(|mapping| mapping.bytes(0..allocated_bytes)).map_err(io_error)?;
-        let damage = |position_bytes, chain: &FrameChain, fault| Damage {
-            path: path.clone(),
-            position_bytes,
-            index: chain.next_index,
-            offset: chain.next_offset,
-            fault,
-        };
         let start = FrameChain { next_offset: name.base_offset, next_index: name.base_index, ..previous };
-        let header = check_header(&context, name, &bytes)
-            .map_err(|fault| OpenError::Damaged(Box::new(damage(0, &start, fault))))?;
-        let scanned = scan_frames(&context, &bytes, SegmentTail::new(header, previous), Density::Dense, Some(&indexes))
-            .map_err(io_error)?;
-        if let Some(fault) = self.newer_format(&bytes, &scanned).map_err(io_error)? {
-            return Err(OpenError::Damaged(Box::new(damage(scanned.tail.position_bytes, &scanned.tail.chain, fault))));
-        }
-        let torn_end_bytes = self.torn_end(&bytes, &scanned);
-        // The slice must be gone before its bytes are overwritten.
-        let mark = match torn_end_bytes {
-            Some(_) => {
-                let tail = &scanned.tail;
-                let mut behind = bytes.clone();
-                committed_end_behind(context.seed, &mut behind, tail.position_bytes, tail.chain.next_index)
-                    .map_err(io_error)?
-            }
-            None => None,
+        let header =
+            check_header(&context, name, &bytes).map_err(|fault| OpenError::Damaged(damaged(0, &start, fault)))?;
+        let indexes = SegmentIndexes::in_memory();
+        let Scanned { tail, stop } =
+            scan_frames(&context, &bytes, SegmentTail::new(header, previous), Density::Dense, Some(&indexes))
+                .map_err(io_error)?;
+        let fault = match stop {
+            Some(fault) => self.torn_by(checkpoint, &bytes, &tail, fault).map_err(io_error)?,
+            None => Ok(None),
         };
+        let ends_early = || Fault::EndsEarly { durable: RaftIndex::new(checkpoint.durable_end.get() - 1) };
+        let torn_by = match fault {
+            Ok(None) if tail.chain.next_index < checkpoint.durable_end => Err(ends_early()),
+            fault => fault,
+        }
+        .map_err(|fault| OpenError::Damaged(damaged(tail.position_bytes, &tail.chain, fault)))?;
+        // From here on nothing speaks against opening. The slice must be gone before its bytes are overwritten.
         drop(bytes);
-        let Scanned { tail, stop } = scanned;
-        let durable_end = mark.unwrap_or(RaftIndex::new(0)).max(checkpoint.durable_end);
-        if tail.chain.next_index < durable_end {
-            let ends_early = Fault::EndsEarly { durable: RaftIndex::new(durable_end.get() - 1) };
-            let fault = stop.filter(|_| torn_end_bytes.is_some()).unwrap_or(ends_early);
-            return Err(OpenError::Damaged(Box::new(damage(tail.position_bytes, &tail.chain, fault))));
-        }
-        if let (Some(end_bytes), Some(fault)) = (torn_end_bytes, stop) {
-            self.report.torn_tail = Some(damage(tail.position_bytes, &tail.chain, fault));
-            zero(file.as_ref(), tail.position_bytes, end_bytes).and_then(|()| file.sync_data()).map_err(io_error)?;
-        }
+        self.report.torn_tail = torn_by.map(|fault| *damaged(tail.position_bytes, &tail.chain, fault));
+        write_again(file.as_ref(), name, checkpoint.durable_end, &indexes, &tail, allocated_bytes).map_err(io_error)?;
+        indexes.create_files(&context, name).map_err(io_error)?;
         // The name of the segment, too, may be in memory only.
         context.environment.sync_dir(&context.dir).map_err(|error| self.io_error(error))?;
         self.report.rebuilt_indexes.push(name);
         Ok(ActiveSegment { file, indexes: Arc::new(indexes), tail, allocated_bytes })
     }
 
-    /// Finds a sound frame of a newer release, where this one stopped.
-    fn newer_format(&self, bytes: &Bytes, scanned: &Scanned) -> io::Result<Option<Fault>> {
-        let Some(fault) = &scanned.stop else { return Ok(None) };
-        let position_bytes = scanned.tail.position_bytes;
-        let is_newer = is_of_newer_release(self.context.seed, &mut bytes.clone(), position_bytes, fault)?;
-        Ok(is_newer.then(|| fault.clone()))
-    }
-
-    /// Gives the end of what stands behind the last sound frame, if anything does.
-    fn torn_end(&self, bytes: &Bytes, scanned: &Scanned) -> Option<u64> {
-        scanned.stop.as_ref()?;
-        if rest_is_unwritten(bytes, scanned.tail.position_bytes) {
-            return None;
+    /// Judges what stands behind the last sound frame: nothing (`None`), a torn write, or, as `Err`, something that was
+    /// durable once.
+    fn torn_by(
+        &self,
+        checkpoint: &Checkpoint,
+        bytes: &Bytes,
+        tail: &SegmentTail,
+        fault: Fault,
+    ) -> io::Result<Result<Option<Fault>, Fault>> {
+        let (seed, position_bytes) = (self.context.seed, tail.position_bytes);
+        if is_of_newer_release(seed, &mut bytes.clone(), position_bytes, &fault)? {
+            return Ok(Err(fault));
         }
-        bytes.iter().rposition(|byte| *byte != 0).map(|last| last as u64 + 1)
+        if rest_is_unwritten(bytes, position_bytes) {
+            return Ok(Ok(None));
+        }
+        let mark = committed_end_behind(seed, &mut bytes.clone(), position_bytes, tail.chain.next_index)?;
+        let durable_end = mark.unwrap_or(RaftIndex::ZERO).max(checkpoint.durable_end);
+        Ok(if tail.chain.next_index < durable_end { Err(fault) } else { Ok(Some(fault)) })
     }
+}
+
+/// Makes a segment durable up to its tail, and zeros what lies behind, however the last process to write it ended.
+///
+/// What it wrote may be in memory only. Where a sync failed the kernel even counts such pages as written, and no later sync
+/// would write them: so everything that the checkpoint does not know to be durable is written again.
+fn write_again(
+    file: &dyn StorageFile,
+    name: SegmentName,
+    durable_end: RaftIndex,
+    indexes: &SegmentIndexes,
+    tail: &SegmentTail,
+    allocated_bytes: u64,
+) -> io::Result<()> {
+    let is_durable = |entry: &OffsetEntry| name.base_index + u64::from(entry.relative_index) <= durable_end;
+    let (mut position_bytes, prefix_crc) = match indexes.offsets.last(is_durable)? {
+        Some((_, entry)) => (u64::from(entry.position_bytes), entry.prefix_crc),
+        None => (0, 0),
+    };
+    let mut crc = Hasher::new_with_initial(prefix_crc);
+    let mut buffer = vec![0; WRITE_AGAIN_BYTES];
+    while position_bytes < tail.position_bytes {
+        let left = usize::try_from(tail.position_bytes - position_bytes).unwrap_or(usize::MAX);
+        let part = &mut buffer[..left.min(WRITE_AGAIN_BYTES)];
+        file.read_exact_at(part, position_bytes)?;
+        crc.update(part);
+        file.write_all_at(part, position_bytes)?;
+        position_bytes += part.len() as u64;
+    }
+    if crc.finalize() != tail.summary().log_crc {
+        let changed = "the segment is not what it was when it was read just before: memory and disk differ";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, changed));
+    }
+    zero(file, tail.position_bytes, allocated_bytes)?;
+    file.sync_data()
 }

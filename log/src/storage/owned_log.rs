@@ -139,7 +139,12 @@ impl OwnedLog {
         let (written, needed_bytes) = match &outcome {
             Ok(_) => (frames.len(), 0),
             Err(AppendError::DiskFull { appended, needed_bytes }) => (*appended, *needed_bytes),
-            Err(AppendError::Chain { .. } | AppendError::ForeignFrame { .. } | AppendError::Write(_)) => (0, 0),
+            Err(
+                AppendError::Chain { .. }
+                | AppendError::ForeignFrame { .. }
+                | AppendError::Frame { .. }
+                | AppendError::Write(_),
+            ) => (0, 0),
         };
         let mut failure = outcome.err().filter(|error| matches!(error, AppendError::Write(_)));
         let mut start = 0;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use tidelog_proto::frame::FrameError;
 use tidelog_proto::ids::{Offset, RaftIndex};
 
 use crate::damage::Damage;
@@ -24,6 +25,13 @@ pub enum AppendError {
     ForeignFrame {
         /// Which of the frames, from 0.
         frame: usize,
+    },
+    /// A frame is not what its checksum was made of. Nothing was written.
+    Frame {
+        /// Which of the frames, from 0.
+        frame: usize,
+        /// What is wrong.
+        error: FrameError,
     },
     /// The disk is full. The first `appended` frames are in the log, the others are not; the log goes on working.
     DiskFull {
@@ -81,7 +89,7 @@ impl AppendError {
     pub fn retriable(&self) -> bool {
         match self {
             Self::DiskFull { .. } => true,
-            Self::Chain { .. } | Self::ForeignFrame { .. } => false,
+            Self::Chain { .. } | Self::ForeignFrame { .. } | Self::Frame { .. } => false,
             Self::Write(error) => error.retriable(),
         }
     }
@@ -118,6 +126,7 @@ impl fmt::Display for AppendError {
         match self {
             Self::Chain { frame, error } => write!(f, "frame {frame} of the append: {error}"),
             Self::ForeignFrame { frame } => write!(f, "frame {frame} of the append was made for another partition"),
+            Self::Frame { frame, error } => write!(f, "frame {frame} of the append: {error}"),
             Self::DiskFull { appended, needed_bytes } => {
                 write!(f, "the disk has no {needed_bytes} bytes left; {appended} frames were appended before")
             }

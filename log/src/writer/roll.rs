@@ -49,7 +49,8 @@ impl LogWriter {
             self.config.segment_bytes,
         );
         if let Some(last) = self.segments.last_mut() {
-            *last = Arc::new(last.to_sealed(summary));
+            // Readers open what they need of it: a log of many segments holds no descriptors that nobody uses.
+            *last = Arc::new(Segment::sealed(Arc::clone(&self.context), last.name, summary));
         }
         self.segments.push(Arc::new(segment));
         self.active = ActiveSegment { file, indexes, tail, allocated_bytes: SEGMENT_HEADER_BYTES as u64 };

@@ -56,6 +56,7 @@ impl LogWriter {
         let dropped: Vec<_> = self.segments.drain(..kept).collect();
         self.publish();
         for segment in &dropped {
+            segment.retire();
             let outcome = remove_files(self.context.environment.as_ref(), &self.context.dir, segment.name);
             self.or_poison(outcome)?;
         }

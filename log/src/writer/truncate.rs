@@ -1,7 +1,7 @@
 //! Cutting a suffix: entries that were never committed and that another leader's will replace.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tidelog_proto::ids::RaftIndex;
 
@@ -27,6 +27,8 @@ impl LogWriter {
     /// which poisons the log.
     pub fn truncate_suffix(&mut self, from: RaftIndex) -> Result<(), WriteError> {
         self.usable()?;
+        let shared = Arc::clone(&self.shared);
+        let _moving = shared.moving.lock().unwrap_or_else(PoisonError::into_inner);
         let committed_end = self.shared.stable.load().index;
         if from < committed_end {
             return Err(WriteError::Committed { from, committed_end });
@@ -34,13 +36,13 @@ impl LogWriter {
         if from >= self.end_index() {
             return Ok(());
         }
+        let number = self.shared.view.load().segment_of_index(from);
+        let cut = self.tail_before(number, from)?;
         self.leave_clean_end()?;
-        self.durable_end = self.durable_end.min(from);
         if self.checkpoint.durable_end > from {
             self.replace_checkpoint(Checkpoint { durable_end: from, ..self.checkpoint })?;
         }
-        let number = self.shared.view.load().segment_of_index(from);
-        let cut = self.tail_before(number, from)?;
+        self.durable_end = self.durable_end.min(from);
         let outcome = self.cut_to(number, cut);
         self.or_poison(outcome)
     }
@@ -60,6 +62,7 @@ impl LogWriter {
         self.truncations += 1;
         self.publish();
         for segment in dropped.iter().rev() {
+            segment.retire();
             remove_files(self.context.environment.as_ref(), &self.context.dir, segment.name)?;
         }
         if !dropped.is_empty() {
@@ -76,8 +79,8 @@ impl LogWriter {
         let path = self.context.path(name, LOG_ENDING);
         let file = self.context.environment.open_file(&path, OpenMode::ReadWrite)?;
         let allocated_bytes = file.len_bytes()?;
-        let indexes = Arc::new(self.reopen_indexes(number)?);
-        indexes.cut(cut.index_entries);
+        // New files: readers of the view before may be searching the old ones.
+        let indexes = Arc::new(cut.indexes.copy(&self.context, name, cut.index_entries)?);
         let segment = Segment::active(
             Arc::clone(&self.context),
             name,
@@ -88,14 +91,6 @@ impl LogWriter {
         self.segments[number] = Arc::new(segment);
         self.active = ActiveSegment { file, indexes, tail: cut.tail, allocated_bytes };
         Ok(())
-    }
-
-    /// Opens the indexes of a sealed segment for writing. They were searched just before, so they are sound.
-    fn reopen_indexes(&self, number: usize) -> io::Result<SegmentIndexes> {
-        let segment = &self.segments[number];
-        let summary = segment.summary.ok_or(io::ErrorKind::InvalidInput)?;
-        SegmentIndexes::open(&self.context, segment.name, &summary, OpenMode::ReadWrite)?
-            .ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     /// Finds out what the tail of segment `number` was before entry `from` was added.
@@ -123,7 +118,7 @@ impl LogWriter {
         while tail.chain.next_index < from {
             self.add_frame_at(segment, &mut tail, end_bytes)?;
         }
-        Ok(Cut { tail, index_entries })
+        Ok(Cut { tail, indexes, index_entries })
     }
 
     fn add_frame_at(&self, segment: &Segment, tail: &mut SegmentTail, end_bytes: u64) -> Result<(), ScanError> {
@@ -145,20 +140,17 @@ impl LogWriter {
     /// Gives what the first frame of segment `number` followed.
     fn chain_before(&self, number: usize) -> FrameChain {
         let name = self.segments[number].name;
-        let start = FrameChain::starting_at(name.base_offset, name.base_index);
         let previous = number.checked_sub(1).and_then(|previous| self.segments[previous].summary);
-        match previous {
-            Some(summary) => {
-                FrameChain { last_term: summary.last_term, last_append_time_ms: summary.last_append_time_ms, ..start }
-            }
-            None => start,
-        }
+        previous.map_or(FrameChain::starting_at(name.base_offset, name.base_index), |summary| summary.end())
     }
 }
 
 /// What is left of a segment.
 struct Cut {
     tail: SegmentTail,
+    /// The segment's, before the cut.
+    indexes: Arc<SegmentIndexes>,
+    /// How many of their entries are left.
     index_entries: usize,
 }
 

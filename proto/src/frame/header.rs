@@ -86,14 +86,15 @@ pub struct FrameStamp {
     pub term: RaftTerm,
     /// The entry's place in the Raft log.
     pub index: RaftIndex,
-    /// `index` minus the committed index that the leader knew; `u32::MAX` says "more than that".
+    /// `index` minus the last index known to be committed, and durable in this copy of the log, when the frame was
+    /// finished; `u32::MAX` where none was, or it was further away.
     pub commit_lag: u32,
     /// When the leader appended the entry, in milliseconds since 1970; never below its predecessor.
     pub append_time_ms: i64,
 }
 
 impl FrameStamp {
-    /// Returns the index that was committed, for certain, when the frame was made, if any was.
+    /// Returns the last index that was committed and durable, for certain, when the frame was finished, if any was.
     #[must_use]
     pub fn committed_index(&self) -> Option<RaftIndex> {
         if self.commit_lag == u32::MAX {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::environment::{Mapping, StorageFile};
@@ -81,10 +81,6 @@ impl StorageFile for RealFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.file.sync_data().map_err(failed_sync)
-    }
-
-    fn forget_cached(&self) -> io::Result<()> {
-        Ok(fadvise(&self.file, 0, None, Advice::DontNeed)?)
     }
 
     fn map(&self, len_bytes: u64) -> io::Result<Arc<dyn Mapping>> {

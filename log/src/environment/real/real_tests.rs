@@ -26,18 +26,6 @@ fn positioned_writes_are_read_back_by_calls_and_through_the_mapping() {
 }
 
 #[test]
-fn forgotten_content_is_read_again_from_the_disk() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = RealEnvironment::new().open_file(&dir.path().join("a"), OpenMode::CreateNew).unwrap();
-    file.write_all_at(b"written", 0).unwrap();
-    file.sync_data().unwrap();
-    file.forget_cached().unwrap();
-    let mut content = [0; 7];
-    file.read_exact_at(&mut content, 0).unwrap();
-    assert_eq!(&content, b"written");
-}
-
-#[test]
 fn open_modes_treat_existing_and_missing_files_as_they_say() {
     let dir = tempfile::tempdir().unwrap();
     let environment = RealEnvironment::new();

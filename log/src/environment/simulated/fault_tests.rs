@@ -139,20 +139,6 @@ fn a_page_written_again_after_a_failed_sync_can_be_synced() {
 }
 
 #[test]
-fn what_a_failed_sync_lost_shows_once_the_cached_pages_are_forgotten() {
-    let machine = machine_with_file();
-    let file = machine.open_file(path(), OpenMode::ReadWrite).unwrap();
-    machine.fail(FaultTarget::Sync, 0..1);
-    file.write_all_at(&[2; 4096], 0).unwrap();
-    file.sync_data().unwrap_err();
-    file.write_all_at(&[3; 10], 4096).unwrap();
-    file.forget_cached().unwrap();
-    let found = machine.read_contents(path()).unwrap();
-    assert_eq!(found[..4096], [1; 4096]);
-    assert_eq!(found[4096..4106], [3; 10], "what waits to be written is not forgotten");
-}
-
-#[test]
 fn a_failed_sync_of_many_pages_loses_at_least_one_of_them() {
     for seed in 0..100 {
         let machine = SimulatedEnvironment::new(seed);

@@ -116,13 +116,6 @@ impl StorageFile for SimulatedFile {
         )
     }
 
-    fn forget_cached(&self) -> io::Result<()> {
-        let mut state = self.handle.machine.lock();
-        state.faults.check_power()?;
-        state.disk.inode_mut(self.handle.inode).forget_cached();
-        Ok(())
-    }
-
     fn map(&self, len_bytes: u64) -> io::Result<Arc<dyn Mapping>> {
         let mut state = self.handle.machine.lock();
         state.faults.check_power()?;

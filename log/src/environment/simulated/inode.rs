@@ -114,16 +114,6 @@ impl Inode {
         });
     }
 
-    /// Reads pages that count as clean from the disk again: those that a failed sync abandoned are not what they were.
-    pub(super) fn forget_cached(&mut self) {
-        let Self { pages, unsynced, .. } = self;
-        unsynced.retain(|&number, page| {
-            let Some(durable) = page.abandoned_for() else { return true };
-            pages.insert(number, durable.clone());
-            false
-        });
-    }
-
     /// Finds the file as a loss of power leaves it.
     pub(super) fn survivor(&self, loss: &mut PowerLoss) -> Self {
         let lens: Vec<u64> = self.earlier_lens.iter().copied().chain([self.len_bytes]).collect();

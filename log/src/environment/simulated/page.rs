@@ -52,11 +52,6 @@ impl UnsyncedPage {
         self.abandoned
     }
 
-    /// Gives what the disk holds of an abandoned page.
-    pub(super) fn abandoned_for(&self) -> Option<&PageState> {
-        self.earlier.first().filter(|_| self.abandoned)
-    }
-
     /// Finds the page as a loss of power leaves it.
     pub(super) fn survivor(&self, live: &PageState, loss: &mut PowerLoss) -> PageState {
         let states: Vec<&PageState> =

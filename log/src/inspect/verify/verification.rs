@@ -95,7 +95,7 @@ impl<'a> Verification<'a> {
     /// Checks a segment that another one follows.
     fn check_sealed(&mut self, name: SegmentName, next: SegmentName) {
         let mut seals = Seals::open(self.files, name);
-        let walked = self.walk_sealed(name, &mut seals);
+        let walked = self.walk_sealed(name, Some(next), &mut seals);
         let mut is_short = false;
         if let Some(walked) = &walked
             && !walked.is_damaged
@@ -115,7 +115,7 @@ impl<'a> Verification<'a> {
     /// Checks the last segment of a log that was closed in order.
     fn check_closed(&mut self, name: SegmentName, checkpoint: &Checkpoint) {
         let mut seals = Seals::open(self.files, name);
-        let walked = self.walk_sealed(name, &mut seals);
+        let walked = self.walk_sealed(name, None, &mut seals);
         let mut is_short = false;
         if let Some(walked) = &walked
             && !walked.is_damaged
@@ -183,13 +183,15 @@ impl<'a> Verification<'a> {
     }
 
     /// Goes through a segment of which everything was durable.
-    fn walk_sealed(&mut self, name: SegmentName, seals: &mut Seals) -> Option<Walked> {
-        let is_below_start =
-            || self.files.sound_checkpoint().is_some_and(|checkpoint| name.base_index < checkpoint.raft_start);
+    fn walk_sealed(&mut self, name: SegmentName, next: Option<SegmentName>, seals: &mut Seals) -> Option<Walked> {
+        let may_be_compacted = || {
+            let raft_start = self.files.sound_checkpoint().map(|checkpoint| checkpoint.raft_start);
+            next.zip(raft_start).is_some_and(|(next, raft_start)| next.base_index <= raft_start)
+        };
         let density = match seals.summary() {
             Some(summary) => density_of(Some(&summary)),
             // The flag is lost with the seal.
-            None if is_below_start() => Density::Rising,
+            None if may_be_compacted() => Density::Rising,
             None => Density::Dense,
         };
         let (mut walk, mut is_damaged) = self.start_walk(name, density)?;

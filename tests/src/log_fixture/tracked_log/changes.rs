@@ -32,14 +32,16 @@ impl TrackedLog {
             }
             // Nothing is known of the others; segments may have been rolled before the disk was full.
             Err(AppendError::DiskFull { appended, .. }) => *appended,
-            Err(AppendError::Chain { .. } | AppendError::ForeignFrame { .. }) => panic!("refused: {outcome:?}"),
+            Err(AppendError::Chain { .. } | AppendError::ForeignFrame { .. } | AppendError::Frame { .. }) => {
+                panic!("refused: {outcome:?}")
+            }
             Err(AppendError::Write(_)) => return outcome.map(drop).map_err(Failure::from),
         };
         let added = self.model.entries.split_off(before);
         self.model.segments = segments;
         self.model.append(added.into_iter().take(done));
         if outcome.is_err() {
-            self.adopt_after_disk_full();
+            self.adopt_unchanged();
         }
         self.hold_to_durable_end();
         outcome.map(drop).map_err(Failure::from)
@@ -147,15 +149,16 @@ impl TrackedLog {
         self.open(ending)
     }
 
-    /// Passes an outcome on. On a full disk nothing has changed, and the log must still be what it was.
+    /// Passes an outcome on. Where the disk was full or a read failed nothing has changed, and the log must still be what it
+    /// was.
     fn or_as_before(&mut self, outcome: Result<(), WriteError>) -> Result<(), Failure> {
-        if matches!(outcome, Err(WriteError::DiskFull { .. })) {
-            self.adopt_after_disk_full();
+        if outcome.is_err() && !self.log().writer.is_poisoned() {
+            self.adopt_unchanged();
         }
         outcome.map_err(Failure::from)
     }
 
-    fn adopt_after_disk_full(&mut self) {
+    fn adopt_unchanged(&mut self) {
         let durable_end = self.log().writer.durable_end();
         let model = &mut self.model;
         model.written_end = model.end_index();
