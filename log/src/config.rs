@@ -11,6 +11,9 @@ pub const SEGMENT_BYTES_MAX: u64 = 2048 * MIB;
 /// Smallest `segment_bytes`: the segment header and one small frame.
 pub const SEGMENT_BYTES_MIN: u64 = 512;
 
+/// Smallest step by which disk space is allocated ahead.
+pub(crate) const ALLOCATION_BYTES_MIN: u64 = 64 * 1024;
+
 /// Sizes, times and clean-up policy of one partition's log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogConfig {
@@ -93,7 +96,7 @@ impl LogConfig {
         within("segment_bytes", self.segment_bytes, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)?;
         within("segment_ms", self.segment_ms, 1, i64::MAX.unsigned_abs())?;
         within("index_interval_bytes", u64::from(self.index_interval_bytes), 1, SEGMENT_BYTES_MAX)?;
-        within("allocation_bytes_max", self.allocation_bytes_max, 4096, SEGMENT_BYTES_MAX)?;
+        within("allocation_bytes_max", self.allocation_bytes_max, ALLOCATION_BYTES_MIN, SEGMENT_BYTES_MAX)?;
         within("delete_retention_ms", self.delete_retention_ms, 0, i64::MAX.unsigned_abs())?;
         within("compaction_buffer_bytes", self.compaction_buffer_bytes as u64, 1024, 1 << 40)?;
         if !(0.0..=1.0).contains(&self.min_cleanable_dirty_ratio) {

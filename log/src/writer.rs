@@ -201,7 +201,7 @@ impl LogWriter {
         self.usable()
     }
 
-    /// Gives back memory and unused disk space of a partition that has gone idle.
+    /// Gives back the memory that writes of this log went through, when its partition has gone idle.
     pub fn release_buffers(&mut self) {
         self.staging.release();
     }

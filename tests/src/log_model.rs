@@ -47,7 +47,7 @@ pub(crate) fn random_config(rng: &mut Rng) -> LogConfig {
         segment_bytes: [512, 700, 1_024, 2_048, 6_000, 40_000][rng.index(6)],
         segment_ms: [1, 100, 3_600_000][rng.index(3).max(rng.index(3))],
         index_interval_bytes: [1, 100, 700, 4_096][rng.index(4)],
-        allocation_bytes_max: [4_096, 1 << 20][rng.index(2)],
+        allocation_bytes_max: [64 << 10, 1 << 20][rng.index(2)],
         retention_ms: rng.percent(50).then_some(500_000),
         retention_bytes: rng.percent(50).then(|| rng.below(4_000)),
         delete_retention_ms: [0, 1_000_000][rng.index(2)],

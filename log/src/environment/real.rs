@@ -71,11 +71,12 @@ impl Environment for RealEnvironment {
             OpenMode::CreateNew => options.write(true).create_new(true),
             OpenMode::CreateEmpty => options.write(true).create(true).truncate(true),
         };
-        Ok(Arc::new(RealFile::new(options.open(path)?)))
+        let file = options.open(path).map_err(file::no_space_as_storage_full)?;
+        Ok(Arc::new(RealFile::new(file)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        fs::rename(from, to).map_err(file::no_space_as_storage_full)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {

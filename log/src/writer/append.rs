@@ -6,10 +6,8 @@ use tidelog_proto::frame::{FRAME_HEADER_BYTES, Frame};
 use tidelog_proto::ids::{Offset, RaftIndex};
 
 use super::{AppendError, LogWriter, WriteError};
+use crate::config::ALLOCATION_BYTES_MIN;
 use crate::frame_chain::{Density, FrameMeta};
-
-/// Smallest step by which space is allocated ahead.
-const ALLOCATION_BYTES_MIN: u64 = 64 * 1024;
 
 /// Where an append ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +102,7 @@ impl LogWriter {
         if end_bytes <= allocated {
             return Ok(());
         }
-        let step = allocated.clamp(ALLOCATION_BYTES_MIN, self.config.allocation_bytes_max.max(ALLOCATION_BYTES_MIN));
+        let step = allocated.clamp(ALLOCATION_BYTES_MIN, self.config.allocation_bytes_max);
         let ahead = (allocated + step).min(self.config.segment_bytes);
         for target in [ahead.max(end_bytes), end_bytes] {
             match self.active.file.allocate(allocated..target) {

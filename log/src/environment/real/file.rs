@@ -89,7 +89,7 @@ impl StorageFile for RealFile {
 }
 
 /// Gives one kind to the three ways to run out of space: the file system, a quota, a limit on file size.
-fn no_space_as_storage_full(error: io::Error) -> io::Error {
+pub(super) fn no_space_as_storage_full(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => io::Error::new(io::ErrorKind::StorageFull, error),
         _ => error,
