@@ -13,6 +13,7 @@ use crate::small_file::{self, SmallFileError, SmallFileFault, SmallFileKind};
 pub(crate) const CHECKPOINT_FILE: &str = "checkpoint";
 
 const HAS_CLEAN_END: u8 = 1;
+const STARTS_ANEW: u8 = 2;
 const PAYLOAD_BYTES: usize = 16 + 4 + 7 * 8 + 1;
 
 /// The checkpoint of a log. It is never ahead of the log: whatever it claims was durable before it was written.
@@ -30,6 +31,8 @@ pub struct Checkpoint {
     pub compacted_to: Offset,
     /// The end of the log if it was closed in order and not opened for writing since.
     pub clean_end: Option<CleanEnd>,
+    /// The log is being begun anew at its start: every segment that is not named after it goes.
+    pub starts_anew: bool,
 }
 
 /// Where a log ended when it was closed.
@@ -50,7 +53,13 @@ impl Checkpoint {
             raft_start: start.base_index,
             compacted_to: start.base_offset,
             clean_end: None,
+            starts_anew: false,
         }
+    }
+
+    /// Gives the name of the first segment of a log that begins at the start.
+    pub(crate) fn start(&self) -> SegmentName {
+        SegmentName { base_offset: self.log_start_offset, base_index: self.raft_start }
     }
 
     /// Replaces the checkpoint of the log in `dir`, durably.
@@ -104,7 +113,11 @@ impl Checkpoint {
         ] {
             payload.extend_from_slice(&number.to_le_bytes());
         }
-        payload.push(if self.clean_end.is_some() { HAS_CLEAN_END } else { 0 });
+        payload.push(match (self.clean_end, self.starts_anew) {
+            (Some(_), _) => HAS_CLEAN_END,
+            (None, true) => STARTS_ANEW,
+            (None, false) => 0,
+        });
         payload
     }
 
@@ -117,7 +130,7 @@ impl Checkpoint {
         let [durable_end, log_start_offset, raft_start, compacted_to, base_offset, base_index, position_bytes] =
             numbers;
         let clean_end = match flags {
-            [0] => None,
+            [0 | STARTS_ANEW] => None,
             [HAS_CLEAN_END] => Some(CleanEnd {
                 last_segment: SegmentName {
                     base_offset: Offset::new(base_offset),
@@ -137,6 +150,7 @@ impl Checkpoint {
             raft_start: RaftIndex::new(raft_start),
             compacted_to: Offset::new(compacted_to),
             clean_end,
+            starts_anew: flags == [STARTS_ANEW],
         })
     }
 }
@@ -152,6 +166,8 @@ mod tests {
         let mut checkpoint = Checkpoint::new(identity, name);
         assert_eq!(Checkpoint::decode(&checkpoint.encode()), Some(checkpoint));
         checkpoint.clean_end = Some(CleanEnd { last_segment: name, position_bytes: 77 });
+        assert_eq!(Checkpoint::decode(&checkpoint.encode()), Some(checkpoint));
+        checkpoint = Checkpoint { clean_end: None, starts_anew: true, ..checkpoint };
         assert_eq!(Checkpoint::decode(&checkpoint.encode()), Some(checkpoint));
         assert_eq!(Checkpoint::decode(&checkpoint.encode()[1..]), None);
     }

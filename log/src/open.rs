@@ -21,7 +21,7 @@ use crate::frame_chain::{Density, FrameChain};
 use crate::identity::{LOG_ENDING, LogIdentity, OFFSET_INDEX_ENDING, SegmentName, TEMPORARY_ENDING, TIME_INDEX_ENDING};
 use crate::index_header::{IndexKind, SegmentSummary};
 use crate::reader::LogReader;
-use crate::segment::{Segment, SegmentContext, SegmentIndexes};
+use crate::segment::{Segment, SegmentContext, SegmentIndexes, remove_files};
 use crate::segment_scan::{create_file, keep_indexes, scan_sealed};
 use crate::sparse_index::open_header;
 use crate::view::StableEnd;
@@ -112,7 +112,11 @@ impl Opening {
         if checkpoint.is_some() {
             compaction::finish_install(&self.context)?;
         }
-        let names = self.list_segments()?;
+        let mut names = self.list_segments()?;
+        let checkpoint = match checkpoint {
+            Some(checkpoint) if checkpoint.starts_anew => Some(self.finish_start_anew(checkpoint, &mut names)?),
+            checkpoint => checkpoint,
+        };
         let (checkpoint, names) = self.or_create(checkpoint, names, start)?;
         self.check_start(&checkpoint, names[0])?;
         let mut segments = Vec::with_capacity(names.len());
@@ -170,6 +174,23 @@ impl Opening {
         Ok(names)
     }
 
+    /// Finishes what a crash interrupted after it was decided: a log that begins anew at its start.
+    fn finish_start_anew(&self, checkpoint: Checkpoint, names: &mut Vec<SegmentName>) -> Result<Checkpoint, OpenError> {
+        let environment = self.context.environment.as_ref();
+        let start = checkpoint.start();
+        let mut others = names.iter().filter(|name| **name != start);
+        let removed = others.try_for_each(|name| remove_files(environment, &self.context.dir, *name));
+        removed.and_then(|()| environment.sync_dir(&self.context.dir)).map_err(|error| self.io_error(error))?;
+        names.retain(|name| *name == start);
+        if names.is_empty() {
+            create_file(&self.context, start).map_err(|error| self.io_error(error))?;
+            names.push(start);
+        }
+        let done = Checkpoint { starts_anew: false, ..checkpoint };
+        done.write(environment, &self.context.dir).map_err(|error| self.io_error(error))?;
+        Ok(done)
+    }
+
     /// Creates what a new log consists of: the checkpoint, durably, and then the first segment.
     fn or_create(
         &self,
@@ -184,7 +205,7 @@ impl Opening {
         }
         let checkpoint = match checkpoint {
             Some(found) => {
-                let start = SegmentName { base_offset: found.log_start_offset, base_index: found.raft_start };
+                let start = found.start();
                 if found != Checkpoint::new(self.context.identity, start) {
                     let fault = Fault::EndsEarly { durable: RaftIndex::new(found.durable_end.get().saturating_sub(1)) };
                     let start = FrameChain::starting_at(start.base_offset, start.base_index);
@@ -198,7 +219,7 @@ impl Opening {
                 new
             }
         };
-        let name = SegmentName { base_offset: checkpoint.log_start_offset, base_index: checkpoint.raft_start };
+        let name = checkpoint.start();
         create_file(&self.context, name).map_err(|error| self.io_error(error))?;
         Ok((checkpoint, vec![name]))
     }

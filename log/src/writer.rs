@@ -1,5 +1,6 @@
 //! Writing a log. There is one writer; whoever holds it owns the end of the log.
 
+mod anew;
 mod append;
 mod checkpoint;
 mod error;

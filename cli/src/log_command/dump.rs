@@ -111,7 +111,8 @@ impl Dumping {
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), CommandError> {
-        let Checkpoint { identity, durable_end, log_start_offset, raft_start, compacted_to, clean_end } = checkpoint;
+        let Checkpoint { identity, durable_end, log_start_offset, raft_start, compacted_to, clean_end, starts_anew } =
+            checkpoint;
         let closed = match clean_end {
             Some(clean) => format!("at byte {} of {}.log", clean.position_bytes, clean.last_segment),
             None => "no".to_owned(),
@@ -122,7 +123,9 @@ impl Dumping {
              log start offset          {log_start_offset}\n  \
              first raft index          {raft_start}\n  \
              compacted below offset    {compacted_to}\n  \
-             closed in order           {closed}"
+             closed in order           {closed}\n  \
+             begins anew at its start  {}",
+            if *starts_anew { "yes" } else { "no" }
         );
         self.output.line(text, || {
             json!({
@@ -137,6 +140,7 @@ impl Dumping {
                     "segment": clean.last_segment.to_string(),
                     "position": clean.position_bytes,
                 })),
+                "starts_anew": starts_anew,
             })
         })
     }

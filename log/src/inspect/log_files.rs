@@ -71,6 +71,7 @@ impl LogFiles {
         let manifest = Manifest::read(&context);
         let mut files = Self { context, checkpoint, manifest, segments, names };
         files.finish_swap();
+        files.finish_start_anew();
         Ok(files)
     }
 
@@ -120,6 +121,13 @@ impl LogFiles {
             _ if is_our_file(file_name) && self.pending_swap().is_some() => FileRole::Used,
             _ if is_our_file(file_name) => FileRole::LeftOver,
             _ => FileRole::Unknown,
+        }
+    }
+
+    /// Leaves out the segments that a log which begins anew is about to remove.
+    fn finish_start_anew(&mut self) {
+        if let Some(start) = self.sound_checkpoint().filter(|found| found.starts_anew).map(Checkpoint::start) {
+            self.segments.retain(|name| *name == start);
         }
     }
 

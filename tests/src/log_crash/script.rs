@@ -7,7 +7,7 @@ use crate::log_fixture::tracked_log::{Ending, Failure, Step, TrackedLog};
 
 /// Appends with acknowledgements, rolls, cuts within and across segments, starts that move, retention, compaction,
 /// checkpoints, orderly stops.
-pub(super) const STEPS: [Step; 58] = [
+pub(super) const STEPS: [Step; 65] = [
     Step::Append(3),
     Step::Sync,
     Step::Commit,
@@ -66,6 +66,13 @@ pub(super) const STEPS: [Step; 58] = [
     Step::Append(2),
     Step::Sync,
     Step::Reopen,
+    Step::StartAnew,
+    Step::Append(3),
+    Step::Sync,
+    Step::Roll,
+    Step::StartAnew,
+    Step::Append(2),
+    Step::Sync,
 ];
 
 /// Segment sizes of the lives: a page holds many segments' frames, or a segment has several pages.

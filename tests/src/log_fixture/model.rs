@@ -58,6 +58,8 @@ pub(crate) struct LogModel {
     pub(crate) raft_start: RaftIndex,
     /// A start that an unfinished operation may have moved to.
     pub(crate) coming_start: Option<(Offset, RaftIndex)>,
+    /// Where an unfinished operation may have begun the log anew.
+    pub(crate) coming_anew: Option<SegmentName>,
     /// Everything below was appended, and survives the death of the process.
     pub(crate) written_end: RaftIndex,
     /// Everything below was said to be durable, and survives a loss of power.
@@ -82,6 +84,7 @@ impl LogModel {
             log_start_offset: start.base_offset,
             raft_start: start.base_index,
             coming_start: None,
+            coming_anew: None,
             written_end: start.base_index,
             durable_end: start.base_index,
             committed_end: start.base_index,
@@ -168,6 +171,11 @@ impl LogModel {
             let kept = segments.iter().skip(1).take_while(|next| lies_before(next)).count();
             segments.drain(..kept);
         }
+    }
+
+    /// Begins anew, empty.
+    pub(crate) fn start_anew(&mut self, start: SegmentName) {
+        *self = Self::new(self.config.clone(), start);
     }
 
     // What reads should give.

@@ -148,6 +148,10 @@ impl TrackedLog {
         let reader = &self.log.as_ref().expect("it was opened").reader;
         let model = &mut self.model;
         let start = (reader.log_start_offset(), reader.raft_start());
+        let anew = model.coming_anew.take().filter(|anew| start == (anew.base_offset, anew.base_index));
+        if let Some(anew) = anew {
+            model.start_anew(anew);
+        }
         let is_allowed = start == (model.log_start_offset, model.raft_start) || Some(start) == model.coming_start;
         assert!(is_allowed, "the log starts at {start:?}, not where it should: {:?}", model.coming_start);
         model.coming_start = None;

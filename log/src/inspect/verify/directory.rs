@@ -6,7 +6,7 @@ use super::verification::{Verification, last_before};
 use crate::checkpoint::{CHECKPOINT_FILE, Checkpoint};
 use crate::compaction::Manifest;
 use crate::damage::{Damage, Fault};
-use crate::identity::{LOG_ENDING, SegmentName};
+use crate::identity::LOG_ENDING;
 use crate::inspect::file_window::FileWindow;
 use crate::inspect::finding::{Finding, Reason};
 use crate::inspect::log_files::FileRole;
@@ -61,8 +61,8 @@ impl Verification<'_> {
             Some(first) if first.base_index <= index && first.base_offset <= offset => return,
             Some(first) => (files.path(*first, LOG_ENDING), Fault::MissingBefore { found: first.base_index }),
             None => {
-                let start = SegmentName { base_offset: offset, base_index: index };
-                if *checkpoint == Checkpoint::new(checkpoint.identity, start) {
+                let created = Checkpoint::new(checkpoint.identity, checkpoint.start());
+                if *checkpoint == (Checkpoint { starts_anew: checkpoint.starts_anew, ..created }) {
                     return;
                 }
                 (files.context.dir.clone(), Fault::EndsEarly { durable: last_before(checkpoint.durable_end) })

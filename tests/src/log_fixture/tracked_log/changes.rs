@@ -3,7 +3,7 @@
 //! Each change first widens the model to all that may come of it, and narrows it again when the log says how it ended.
 
 use tidelog_log::environment::Environment;
-use tidelog_log::{AppendError, WriteError, retention};
+use tidelog_log::{AppendError, SegmentName, WriteError, retention};
 use tidelog_proto::frame::Frame;
 use tidelog_proto::ids::{Offset, RaftIndex};
 
@@ -124,6 +124,18 @@ impl TrackedLog {
         Ok(())
     }
 
+    /// Begins the log anew, as behind a snapshot.
+    pub(crate) fn start_anew(&mut self, start: SegmentName) -> Result<(), Failure> {
+        self.model.coming_anew = Some(start);
+        let segments = self.model.segments.take();
+        let outcome = self.log().writer.start_anew(start);
+        self.or_as_before(outcome)?;
+        self.model.segments = segments;
+        self.model.start_anew(start);
+        self.check_ends();
+        Ok(())
+    }
+
     /// Deletes what the retention of the configuration gives up.
     pub(crate) fn retain(&mut self) -> Result<(), Failure> {
         let now_ms = self.machine.now_ms();
@@ -164,6 +176,7 @@ impl TrackedLog {
         model.written_end = model.end_index();
         model.durable_end = durable_end;
         model.coming_start = None;
+        model.coming_anew = None;
         // A segment may have been rolled before the disk was full.
         model.segments = None;
         self.adopt_segments();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tidelog_log::SegmentName;
 use tidelog_log::environment::simulated::Rng;
 use tidelog_proto::ids::{Offset, RaftIndex};
 
@@ -27,6 +28,8 @@ pub(crate) enum Step {
     AdvanceStart,
     /// The start moves to the committed mark, while the offsets stay: all that is below may be compacted.
     AdvanceRaftStart,
+    /// Everything is given up, and the log begins anew a little further on.
+    StartAnew,
     /// What retention gives up is deleted.
     Retain,
     /// A round of compaction, with so many entries appended meanwhile.
@@ -59,8 +62,9 @@ impl Step {
             63..=67 => Self::Truncate,
             68..=70 => Self::AdvanceStart,
             71..=73 => Self::AdvanceRaftStart,
-            74..=75 => Self::Retain,
-            76..=80 => Self::Compact(rng.index(3)),
+            74 => Self::StartAnew,
+            75..=76 => Self::Retain,
+            77..=80 => Self::Compact(rng.index(3)),
             81..=82 => Self::Pass(1_000_000),
             83..=91 => Self::Read,
             92..=93 => Self::ReadAll,
@@ -101,6 +105,11 @@ impl TrackedLog {
                 self.advance_start(log_start_offset, raft_start)
             }
             Step::AdvanceRaftStart => self.advance_start(Offset::new(0), self.model.told_committed_end),
+            Step::StartAnew => {
+                let base_offset = self.offset_between(self.model.log_start_offset, self.model.end_offset() + 20);
+                let base_index = self.model.end_index() + self.rng.below(20);
+                self.start_anew(SegmentName { base_offset, base_index })
+            }
             Step::Retain => self.retain(),
             Step::Compact(appended) => self.compact(appended),
             Step::Pass(ms_max) => {
