@@ -18,7 +18,7 @@ use tidelog_fuzz::readback::{Trust, read_all};
 use tidelog_fuzz::sample_logs::{IDENTITY, Past, SampleLog, SegmentFile, pick};
 use tidelog_log::environment::simulated::SimulatedEnvironment;
 use tidelog_log::{Damage, Fault, Log, OpenError};
-use tidelog_proto::frame::{Frame, FrameError};
+use tidelog_proto::frame::{Frame, FrameError, FrameView};
 use tidelog_proto::ids::RaftIndex;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -94,11 +94,24 @@ fn damaged(sample: &SampleLog, segment: &SegmentFile, input: &mut Input<'_>) -> 
     image
 }
 
-/// Tells whether a sound frame stands in the image that none of the sample's segments holds.
+/// Tells whether a frame stands in the image whose header is sound and belongs to no frame of the sample: its place, which
+/// the header alone vouches for, may be any.
 fn is_forged(sample: &SampleLog, image: &[u8]) -> bool {
-    let known =
-        |frame: &Frame| sample.segments.iter().any(|segment| segment.frames.iter().any(|(_, own)| own == frame));
-    frames_anywhere(image).iter().any(|(_, frame)| !known(frame))
+    let own_frames = || sample.segments.iter().flat_map(|segment| segment.frames.iter().map(|(_, frame)| frame));
+    let is_known = |view: &FrameView<'_>| {
+        own_frames().any(|own| own.header() == &view.header && own.view().base_offset() == view.base_offset())
+    };
+    headers_anywhere(image).any(|view| !is_known(&view))
+}
+
+/// Finds every frame whose header is sound, wherever it begins.
+fn headers_anywhere(image: &[u8]) -> impl Iterator<Item = FrameView<'_>> {
+    let starts = (0..image.len().saturating_sub(FRAME_HEADER_BYTES)).filter(|at| looks_like_frame(image, *at));
+    starts.filter_map(|at| FrameView::parse(IDENTITY.seed(), &image[at..]).ok())
+}
+
+fn looks_like_frame(image: &[u8], at: usize) -> bool {
+    matches!(image[at + 4..at + 8], [1..=6, 1, 0, 0])
 }
 
 /// Tells whether a sound frame stands where the undamaged segment has none, or another one.
@@ -110,7 +123,7 @@ fn has_copies(segment: &SegmentFile, image: &[u8]) -> bool {
 fn frames_anywhere(image: &[u8]) -> Vec<(usize, Frame)> {
     let image = Bytes::copy_from_slice(image);
     (0..image.len().saturating_sub(FRAME_HEADER_BYTES))
-        .filter(|at| matches!(image[at + 4..at + 8], [1..=6, 1, 0, 0]))
+        .filter(|at| looks_like_frame(&image, *at))
         .filter_map(|at| Some((at, Frame::decode(IDENTITY.seed(), &image.slice(at..)).ok()?)))
         .collect()
 }
