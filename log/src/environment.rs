@@ -18,6 +18,9 @@ pub mod simulated;
 
 pub use real::RealEnvironment;
 
+/// Zeros written in one write.
+const ZEROS_BYTES: usize = 256 * 1024;
+
 /// Gives time, randomness, threads and files to everything in this crate.
 pub trait Environment: fmt::Debug + Send + Sync + 'static {
     /// Reads the wall clock, in milliseconds since the Unix epoch. It may step either way.
@@ -102,6 +105,19 @@ pub(crate) fn remove_if_there(environment: &dyn Environment, path: &Path) -> io:
     }
 }
 
+/// Writes zeros as any other bytes.
+fn write_zeros(file: &dyn StorageFile, range: Range<u64>) -> io::Result<()> {
+    let len = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+    let zeros = vec![0; len.min(ZEROS_BYTES)];
+    let mut at = range.start;
+    while at < range.end {
+        let part = zeros.len().min(usize::try_from(range.end - at).unwrap_or(usize::MAX));
+        file.write_all_at(&zeros[..part], at)?;
+        at += part as u64;
+    }
+    Ok(())
+}
+
 /// How [`Environment::open_file`] treats an existing or a missing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -147,6 +163,12 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
     /// Whatever the file system answers.
     fn set_len(&self, len_bytes: u64) -> io::Result<()>;
 
+    /// Writes zeros over a range that has real blocks, and leaves it some. The length stays.
+    ///
+    /// # Errors
+    /// As [`StorageFile::write_all_at`].
+    fn zero(&self, range: Range<u64>) -> io::Result<()>;
+
     /// Makes everything written, and the length, durable (`fdatasync`).
     ///
     /// # Errors
@@ -187,6 +209,9 @@ pub trait Mapping: fmt::Debug + Send + Sync {
 
 /// A whole file system, to be made durable in one call.
 pub trait Filesystem: fmt::Debug + Send + Sync {
+    /// Tells whether [`Filesystem::sync_all`] leaves nothing in a cache of the drive, whatever there was to be written.
+    fn flushes_drive(&self) -> bool;
+
     /// Makes every file of the file system durable (`syncfs`).
     ///
     /// # Errors

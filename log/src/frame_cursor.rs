@@ -33,8 +33,6 @@ pub(crate) struct FrameCursor<'a> {
     chunk_start_bytes: u64,
     /// How much to take at once.
     step_bytes: u64,
-    /// Whether any chunk was copied from where a truncation may cut.
-    pub(crate) copied: bool,
 }
 
 impl<'a> FrameCursor<'a> {
@@ -56,7 +54,6 @@ impl<'a> FrameCursor<'a> {
             chunk: Bytes::new(),
             chunk_start_bytes: position_bytes,
             step_bytes: step_bytes.max(1),
-            copied: false,
         }
     }
 
@@ -170,7 +167,6 @@ impl<'a> FrameCursor<'a> {
         self.chunk = if is_stable {
             self.segment.slice(start..end).map_err(io_error)?
         } else {
-            self.copied = true;
             self.segment.copy(start..end).map_err(io_error)?
         };
         self.chunk_start_bytes = start;
@@ -178,9 +174,6 @@ impl<'a> FrameCursor<'a> {
     }
 
     pub(crate) fn damaged(&self, fault: Fault) -> ScanError {
-        if self.is_from_index {
-            self.segment.doubt_indexes();
-        }
         ScanError::Damaged(Damage::at(self.segment.log_path(), self.position_bytes, &self.chain, fault))
     }
 }

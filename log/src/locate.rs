@@ -22,7 +22,8 @@ pub(crate) fn cursor_at_offset<'a>(
     let Some(segment) = view.segments.get(number) else { return Ok(None) };
     let relative = offset.distance_from(segment.base_offset()).unwrap_or(0);
     let before = |entry: &OffsetEntry| u64::from(entry.relative_offset) <= relative;
-    let entry = segment.indexes()?.offsets.last(before).map_err(|error| index_error(segment, error))?;
+    let found = segment.indexes()?.offsets.last(before);
+    let entry = sound_entry(segment, found).map_err(|error| ScanError::io(segment.log_path(), error))?;
     let mut cursor = cursor_at_entry(view, stable, number, entry.map(|(_, entry)| entry));
     cursor.seek(|frame| frame.next_offset <= offset)?;
     Ok(Some(cursor))
@@ -38,7 +39,8 @@ pub(crate) fn cursor_at_index<'a>(
     let Some(segment) = view.segments.get(number) else { return Ok(None) };
     let relative = index.distance_from(segment.base_index()).unwrap_or(0);
     let before = |entry: &OffsetEntry| u64::from(entry.relative_index) <= relative;
-    let entry = segment.indexes()?.offsets.last(before).map_err(|error| index_error(segment, error))?;
+    let found = segment.indexes()?.offsets.last(before);
+    let entry = sound_entry(segment, found).map_err(|error| ScanError::io(segment.log_path(), error))?;
     let mut cursor = cursor_at_entry(view, stable, number, entry.map(|(_, entry)| entry));
     cursor.seek(|frame| frame.stamp.index < index)?;
     Ok(Some(cursor))
@@ -58,7 +60,7 @@ pub(crate) fn cursor_at_timestamp<'a>(
         let entry = indexes.offsets.get(at)?.filter(|entry| entry.relative_offset == time.relative_offset);
         entry.map(Some).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the two indexes differ"))
     };
-    let entry = find().map_err(|error| index_error(segment, error))?;
+    let entry = sound_entry(segment, find()).map_err(|error| ScanError::io(segment.log_path(), error))?;
     Ok(Some(cursor_at_entry(view, stable, number, entry)))
 }
 
@@ -77,8 +79,17 @@ fn cursor_at_entry(view: &LogView, stable: StableEnd, number: usize, entry: Opti
     }
 }
 
-/// An index that could not be read, or whose entries are not what they were.
-fn index_error(segment: &Segment, error: io::Error) -> ScanError {
-    segment.doubt_indexes();
-    ScanError::io(segment.log_path(), error)
+/// Gives what was found in an index of `segment`, and nothing where an entry has changed since it was written: the search
+/// then begins at the segment's start. An index may make a search slow, never wrong or impossible.
+///
+/// # Errors
+/// The index could not be read.
+pub(crate) fn sound_entry<T>(segment: &Segment, found: io::Result<Option<T>>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            segment.doubt_indexes();
+            Ok(None)
+        }
+        found => found,
+    }
 }

@@ -12,8 +12,9 @@ use tidelog_proto::batch::{BatchBuilder, Compression, NewRecord, RecordBatch};
 use tidelog_proto::frame::{Frame, FrameStamp, FrameType};
 use tidelog_proto::ids::{LeaderEpoch, Offset, PartitionId, RaftIndex, RaftTerm, TopicId};
 
+use crate::environment::Environment;
 use crate::environment::simulated::SimulatedEnvironment;
-use crate::{AppendError, Log, LogConfig, LogIdentity, OpenError, WriteError};
+use crate::{AppendError, Log, LogConfig, LogIdentity, OpenError, ScrubStep, WriteError};
 
 const IDENTITY: LogIdentity = LogIdentity { topic_id: TopicId::new([5; 16]), partition: PartitionId::new(1) };
 
@@ -199,4 +200,44 @@ fn opening_that_refuses_changes_no_file() {
     let before = contents();
     assert!(matches!(try_open(&machine, 1 << 20), Err(OpenError::Damaged(_))));
     assert_eq!(contents(), before);
+}
+
+/// The seal of a segment whose frames had gone missing was removed before the gap was found.
+#[test]
+fn opening_that_refuses_removes_no_file() {
+    let machine = SimulatedEnvironment::new(9);
+    let mut log = open_large(&machine);
+    for indexes in [0..10, 10..20, 20..30] {
+        append(&mut log, indexes);
+        log.writer.roll().unwrap();
+    }
+    log.writer.close().unwrap();
+    machine.remove_file(Path::new("/log/00000000000000000000-10.log")).unwrap();
+    let before = machine.files();
+    assert!(matches!(try_open(&machine, 1 << 20), Err(OpenError::Damaged(_))));
+    assert_eq!(machine.files(), before);
+}
+
+/// Nothing of it counted as committed, and the scrub passed it over.
+#[test]
+fn what_lies_below_the_raft_start_is_scrubbed_after_opening() {
+    let machine = SimulatedEnvironment::new(10);
+    let mut log = open_large(&machine);
+    append(&mut log, 0..100);
+    log.writer.roll().unwrap();
+    log.reader.advance_committed(RaftIndex::new(100)).unwrap();
+    // The offsets stay, as where compaction needs the records.
+    let record = record(&log, 0);
+    log.writer.append(&[record]).unwrap();
+    log.writer.roll().unwrap();
+    log.reader.advance_committed(RaftIndex::new(101)).unwrap();
+    log.writer.advance_start(Offset::new(0), RaftIndex::new(101)).unwrap();
+    log.writer.close().unwrap();
+    let mut scrubber = open_large(&machine).reader.scrubber();
+    let scrubbed = loop {
+        if let ScrubStep::Finished(scrubbed) = scrubber.step(u64::MAX).unwrap() {
+            break scrubbed;
+        }
+    };
+    assert!(scrubbed.segments >= 1, "{scrubbed:?}");
 }

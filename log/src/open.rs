@@ -16,7 +16,7 @@ use crate::checkpoint::Checkpoint;
 use crate::compaction;
 use crate::config::LogConfig;
 use crate::damage::{Damage, Fault};
-use crate::environment::{Environment, OpenMode};
+use crate::environment::{Environment, OpenMode, remove_if_there};
 use crate::frame_chain::{Density, FrameChain};
 use crate::identity::{LOG_ENDING, LogIdentity, OFFSET_INDEX_ENDING, SegmentName, TEMPORARY_ENDING, TIME_INDEX_ENDING};
 use crate::index_header::{IndexKind, SegmentSummary};
@@ -59,7 +59,8 @@ impl Log {
     ///
     /// # Errors
     /// A configuration out of bounds, damage below what is known to be durable, or a file that could not be read or
-    /// written. Nothing is cut, deleted or overwritten in any of these cases.
+    /// written. No record is cut, deleted or overwritten in any of these cases; a compaction whose end was decided may have
+    /// been finished, and indexes made again.
     pub fn open(
         environment: Arc<dyn Environment>,
         dir: &Path,
@@ -89,7 +90,7 @@ impl Log {
             seed: identity.seed(),
             index_interval_bytes: config.index_interval_bytes,
         });
-        let mut opening = Opening { context, report: OpenReport::default() };
+        let mut opening = Opening { context, report: OpenReport::default(), left_over: Vec::new() };
         let opened = opening.open(config, start)?;
         let mut writer = LogWriter::new(opened);
         writer.delete_before_start().map_err(OpenError::Write)?;
@@ -101,6 +102,8 @@ impl Log {
 struct Opening {
     context: Arc<SegmentContext>,
     report: OpenReport,
+    /// Files that interrupted steps left behind. They go when nothing speaks against opening any more.
+    left_over: Vec<String>,
 }
 
 impl Opening {
@@ -131,6 +134,7 @@ impl Opening {
             Some(active) => active,
             None => self.recover(&checkpoint, last, previous)?,
         };
+        self.remove_left_over()?;
         segments.push(Arc::new(Segment::active(
             Arc::clone(&self.context),
             last,
@@ -139,15 +143,16 @@ impl Opening {
             config.segment_bytes,
         )));
         // Nothing above the start is known to be committed before somebody says so.
+        let before_start = names.iter().rev().find(|name| name.base_index <= checkpoint.raft_start);
         let stable = StableEnd {
             index: checkpoint.raft_start,
-            segment_base_index: names[0].base_index,
+            segment_base_index: before_start.unwrap_or(&names[0]).base_index,
             position_bytes: SEGMENT_HEADER_BYTES as u64,
         };
         Ok(OpenedLog { context: Arc::clone(&self.context), config, segments, active, checkpoint, stable })
     }
 
-    /// Lists the segments, sorted; removes what is known to be left over from an interrupted step.
+    /// Lists the segments, sorted, and what is known to be left over from an interrupted step.
     fn list_segments(&mut self) -> Result<Vec<SegmentName>, OpenError> {
         let environment = self.context.environment.as_ref();
         let files = environment.list_files(&self.context.dir).map_err(|error| self.io_error(error))?;
@@ -168,10 +173,17 @@ impl Opening {
                 }
             };
             if left_over {
-                environment.remove_file(&self.context.dir.join(file)).map_err(|error| self.io_error(error))?;
+                self.left_over.push(file.clone());
             }
         }
         Ok(names)
+    }
+
+    fn remove_left_over(&self) -> Result<(), OpenError> {
+        let environment = self.context.environment.as_ref();
+        // Some have been replaced or renamed meanwhile.
+        let mut paths = self.left_over.iter().map(|file| self.context.dir.join(file));
+        paths.try_for_each(|path| remove_if_there(environment, &path)).map_err(|error| self.io_error(error))
     }
 
     /// Finishes what a crash interrupted after it was decided: a log that begins anew at its start.

@@ -154,7 +154,6 @@ impl LogReader {
             let limit = limit.min(view.end.offset);
             let mut found = ReadBatches { batches: Vec::new(), next_offset: from };
             let mut read_bytes = 0;
-            let mut copied = false;
             let mut read = || {
                 for number in view.segment_of_offset(from)..view.segments.len() {
                     if found.next_offset >= limit {
@@ -163,7 +162,6 @@ impl LogReader {
                     let Some(mut cursor) = cursor_at_offset(view, stable, number, found.next_offset)? else { break };
                     cursor.step(max_bytes.saturating_sub(read_bytes));
                     let full = read_segment(&mut cursor, limit, max_bytes, &mut read_bytes, &mut found);
-                    copied |= cursor.copied;
                     if full? {
                         break;
                     }
@@ -174,7 +172,7 @@ impl LogReader {
             match read() {
                 Err(error) if found.batches.is_empty() => Err(error),
                 // What lies before damage is served; the read that begins at the damage tells of it.
-                Ok(()) | Err(_) => Ok((found, copied)),
+                Ok(()) | Err(_) => Ok(found),
             }
         })
     }
@@ -196,7 +194,6 @@ impl LogReader {
             }
             let mut frames = Vec::new();
             let mut read_bytes = 0;
-            let mut copied = false;
             let mut read = || {
                 for number in view.segment_of_index(from)..view.segments.len() {
                     let next = frames.last().map_or(from, |last: &Frame| last.stamp().index.next());
@@ -206,7 +203,6 @@ impl LogReader {
                     let Some(mut cursor) = cursor_at_index(view, stable, number, next)? else { break };
                     cursor.step(max_bytes.saturating_sub(read_bytes));
                     let full = read_segment_entries(&mut cursor, to, max_bytes, &mut read_bytes, &mut frames);
-                    copied |= cursor.copied;
                     if full? {
                         break;
                     }
@@ -216,7 +212,7 @@ impl LogReader {
             match read() {
                 Err(error) if frames.is_empty() => Err(error),
                 // As in `read`.
-                Ok(()) | Err(_) => Ok((frames, copied)),
+                Ok(()) | Err(_) => Ok(frames),
             }
         })
     }
@@ -232,7 +228,6 @@ impl LogReader {
         decode_limits: DecodeLimits,
     ) -> Result<Option<TimestampOffset>, ReadError> {
         self.with_view(|view, stable| {
-            let mut copied = false;
             for number in view.segment_of_offset(view.log_start_offset)..view.segments.len() {
                 let max_timestamp = view.segments[number].summary.map(|summary| summary.max_timestamp);
                 if max_timestamp.is_some_and(|max| max.is_none_or(|max| max < timestamp)) {
@@ -241,19 +236,18 @@ impl LogReader {
                 let Some(mut cursor) = cursor_at_timestamp(view, stable, number, timestamp)? else { break };
                 let range = view.log_start_offset..limit.min(view.end.offset);
                 let found = first_record_since(&mut cursor, timestamp, range, decode_limits)?;
-                copied |= cursor.copied;
                 if found.is_some() {
-                    return Ok((found, copied));
+                    return Ok(found);
                 }
             }
-            Ok((None, copied))
+            Ok(None)
         })
     }
 
     /// Runs `read` on the current view, and again if what it saw was cut or removed meanwhile.
     pub(crate) fn with_view<T>(
         &self,
-        read: impl Fn(&LogView, StableEnd) -> Result<(T, bool), ReadError>,
+        read: impl Fn(&LogView, StableEnd) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
         loop {
             // The stable end first: what it covers stays covered in every later view.
@@ -264,8 +258,8 @@ impl LogReader {
             let (truncated, replaced) =
                 (now.truncations != view.truncations, !Arc::ptr_eq(&now.segments, &view.segments));
             match outcome {
-                // Indexes are shared with the writer, so a cut may also have led the search to a wrong place.
-                Ok((found, copied)) if !(truncated || (copied && replaced)) => return Ok(found),
+                // A cut changes bytes that are being copied, and the index that is searched. Nothing else changes anything.
+                Ok(found) if !truncated => return Ok(found),
                 Err(error) if !(truncated || (replaced && error.is_about_files())) => return Err(error),
                 _ => {}
             }

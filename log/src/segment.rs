@@ -93,15 +93,25 @@ impl SegmentIndexes {
         self.times.push(time_entry)
     }
 
-    /// Starts new index files with the first `len` entries of these.
+    /// Starts new index files with the first `len` entries of these, up to the first that has changed since it was written.
     pub(crate) fn copy(&self, context: &SegmentContext, name: SegmentName, len: usize) -> io::Result<Self> {
         let copy = Self::create(context, name)?;
+        let entries = |number| io::Result::Ok(self.offsets.get(number)?.zip(self.times.get(number)?));
         for number in 0..len {
-            if let Some(entries) = self.offsets.get(number)?.zip(self.times.get(number)?) {
-                copy.push(entries)?;
+            match entries(number) {
+                Ok(Some(entries)) => copy.push(entries)?,
+                Ok(None) => break,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => break,
+                Err(error) => return Err(error),
             }
         }
         Ok(copy)
+    }
+
+    /// Writes what waits in memory, if there is room.
+    pub(crate) fn write_pending(&self) -> io::Result<()> {
+        self.offsets.write_pending()?;
+        self.times.write_pending()
     }
 
     pub(crate) fn cut(&self, len: usize) {

@@ -16,6 +16,9 @@ use crate::index_header::SegmentSummary;
 use crate::segment::{Segment, SegmentContext, SegmentIndexes};
 use crate::segment_tail::SegmentTail;
 
+/// Bytes read at once by calls.
+const READ_BYTES: usize = 256 * 1024;
+
 /// A scan that could not go on.
 #[derive(Debug)]
 pub(crate) enum ScanError {
@@ -105,6 +108,18 @@ pub(crate) fn density_of(summary: Option<&SegmentSummary>) -> Density {
     if summary.is_some_and(|summary| summary.is_compacted) { Density::Rising } else { Density::Dense }
 }
 
+/// Reads a file by calls, so that a bad sector is an error here before it is a signal in a mapping.
+pub(crate) fn read_through(file: &dyn StorageFile, len_bytes: u64) -> io::Result<()> {
+    let mut buffer = vec![0; READ_BYTES.min(usize::try_from(len_bytes).unwrap_or(READ_BYTES))];
+    let mut at = 0;
+    while at < len_bytes {
+        let part = buffer.len().min(usize::try_from(len_bytes - at).unwrap_or(usize::MAX));
+        file.read_exact_at(&mut buffer[..part], at)?;
+        at += part as u64;
+    }
+    Ok(())
+}
+
 /// Scans a whole segment file that should be sound up to its very end, and derives what it holds.
 ///
 /// # Errors
@@ -119,6 +134,7 @@ pub(crate) fn scan_sealed(
     let path = context.path(name, LOG_ENDING);
     let io_error = |error| ScanError::io(path.clone(), error);
     let len_bytes = file.len_bytes().map_err(io_error)?;
+    read_through(file, len_bytes).map_err(io_error)?;
     let bytes = file.map(len_bytes).and_then(|mapping| mapping.bytes(0..len_bytes)).map_err(io_error)?;
     let start = FrameChain::starting_at(name.base_offset, name.base_index);
     let damage = |position_bytes, chain: &FrameChain, fault| {

@@ -60,7 +60,8 @@ impl SegmentTail {
     }
 
     /// Stands at the frame that an index entry points to. The chain's term and append time are those of any earlier
-    /// frame or lower; they are exact again after one [`SegmentTail::advance`].
+    /// frame or lower; they are exact again after one [`SegmentTail::advance`]. The checksum is not known before
+    /// [`SegmentTail::cut_from`].
     pub(crate) fn at_entry(&self, entry: OffsetEntry, time: Option<TimeEntry>, before: FrameChain) -> Self {
         Self {
             chain: FrameChain {
@@ -69,11 +70,15 @@ impl SegmentTail {
                 ..before
             },
             position_bytes: u64::from(entry.position_bytes),
-            log_crc: entry.prefix_crc,
             max_timestamp: time.map(|time| time.max_timestamp).filter(|timestamp| *timestamp != i64::MIN),
             last_entry_position_bytes: u64::from(entry.position_bytes),
             ..self.clone()
         }
+    }
+
+    /// Notes that the segment ended at `whole`, and what follows this tail there has the checksum `rest_crc`.
+    pub(crate) fn cut_from(&mut self, whole: &Self, rest_crc: u32) {
+        self.log_crc = crc_before(whole.log_crc, rest_crc, whole.position_bytes - self.position_bytes);
     }
 
     /// Gives the index entries that are due before a frame is added here: one pair per `interval_bytes`.
@@ -86,7 +91,6 @@ impl SegmentTail {
             relative_offset,
             relative_index: relative(frame.stamp.index.get(), self.header.base_index.get())?,
             position_bytes: u32::try_from(self.position_bytes).ok()?,
-            prefix_crc: self.log_crc,
         };
         let max_timestamp = self.max_timestamp.unwrap_or(i64::MIN);
         Some((offset_entry, TimeEntry { max_timestamp, relative_offset }))
@@ -139,7 +143,36 @@ impl SegmentTail {
     }
 }
 
+/// Computes the crc32 of bytes from that of the same bytes with `rest_bytes` more behind them, and that of those alone.
+///
+/// Appending bytes multiplies a checksum by a power of x, modulo a polynomial by which x has the order 2^32 - 1: to undo it,
+/// the other part of that order is appended.
+fn crc_before(whole_crc: u32, rest_crc: u32, rest_bytes: u64) -> u32 {
+    const ORDER: u64 = u32::MAX as u64;
+    let inverse_bytes = ORDER - rest_bytes % ORDER;
+    let mut crc = Hasher::new_with_initial(whole_crc ^ rest_crc);
+    crc.combine(&Hasher::new_with_initial_len(0, inverse_bytes));
+    crc.finalize()
+}
+
 /// Gives `value` less `base`, if it fits an index entry.
 fn relative(value: u64, base: u64) -> Option<u32> {
     value.checked_sub(base).and_then(|distance| u32::try_from(distance).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_of_a_beginning_follows_from_the_whole_and_the_rest() {
+        let bytes: Vec<u8> =
+            (0..70_000_u32).map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+        let whole_crc = crc32fast::hash(&bytes);
+        for cut in [0, 1, 63, 64, 1000, 65_536, 69_999, 70_000] {
+            let (start, rest) = bytes.split_at(cut);
+            let found = crc_before(whole_crc, crc32fast::hash(rest), rest.len() as u64);
+            assert_eq!(found, crc32fast::hash(start), "cut at {cut}");
+        }
+    }
 }

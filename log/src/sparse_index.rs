@@ -17,6 +17,9 @@ use crate::index_header::{INDEX_HEADER_BYTES, IndexHeader, IndexKind, SegmentSum
 /// Length of an entry of either index.
 pub(crate) const ENTRY_BYTES: usize = 16;
 
+/// Where an entry's checksum stands.
+const CRC_AT: usize = ENTRY_BYTES - 4;
+
 /// Entries that wait in memory before they are written: one page.
 const PENDING_MAX: usize = 4096 / ENTRY_BYTES;
 
@@ -28,11 +31,12 @@ pub(crate) trait IndexEntry: Copy + Send + Sync {
     /// Which file the entries stand in.
     const KIND: IndexKind;
 
+    /// The last four bytes are the checksum of the others: no frame would give a wrong entry away, the search would just
+    /// start behind what it looks for.
     fn encode(self) -> [u8; ENTRY_BYTES];
-    fn decode(bytes: [u8; ENTRY_BYTES]) -> Self;
 
-    /// Tells whether the bytes can be what was written.
-    fn is_sound(bytes: &[u8; ENTRY_BYTES]) -> bool;
+    /// Reads back what [`IndexEntry::encode`] gave, without a look at the checksum.
+    fn decode(bytes: [u8; ENTRY_BYTES]) -> Self;
 }
 
 /// Where a frame stands: one entry at most per `index_interval_bytes`.
@@ -44,8 +48,6 @@ pub struct OffsetEntry {
     pub relative_index: u32,
     /// Byte position of the frame in the segment file.
     pub position_bytes: u32,
-    /// crc32fast of the segment file below `position_bytes`, so that a cut segment need not be read again from its start.
-    pub prefix_crc: u32,
 }
 
 impl IndexEntry for OffsetEntry {
@@ -56,22 +58,15 @@ impl IndexEntry for OffsetEntry {
         bytes[0..4].copy_from_slice(&self.relative_offset.to_le_bytes());
         bytes[4..8].copy_from_slice(&self.relative_index.to_le_bytes());
         bytes[8..12].copy_from_slice(&self.position_bytes.to_le_bytes());
-        bytes[12..16].copy_from_slice(&self.prefix_crc.to_le_bytes());
-        bytes
+        with_crc(bytes)
     }
 
-    fn decode([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]: [u8; ENTRY_BYTES]) -> Self {
+    fn decode([a, b, c, d, e, f, g, h, i, j, k, l, ..]: [u8; ENTRY_BYTES]) -> Self {
         Self {
             relative_offset: u32::from_le_bytes([a, b, c, d]),
             relative_index: u32::from_le_bytes([e, f, g, h]),
             position_bytes: u32::from_le_bytes([i, j, k, l]),
-            prefix_crc: u32::from_le_bytes([m, n, o, p]),
         }
-    }
-
-    fn is_sound(_bytes: &[u8; ENTRY_BYTES]) -> bool {
-        // A wrong one is found out at the frame that it points to.
-        true
     }
 }
 
@@ -91,9 +86,7 @@ impl IndexEntry for TimeEntry {
         let mut bytes = [0; ENTRY_BYTES];
         bytes[0..8].copy_from_slice(&self.max_timestamp.to_le_bytes());
         bytes[8..12].copy_from_slice(&self.relative_offset.to_le_bytes());
-        let crc = crc32fast::hash(&bytes[..12]);
-        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
-        bytes
+        with_crc(bytes)
     }
 
     fn decode([a, b, c, d, e, f, g, h, i, j, k, l, ..]: [u8; ENTRY_BYTES]) -> Self {
@@ -102,11 +95,16 @@ impl IndexEntry for TimeEntry {
             relative_offset: u32::from_le_bytes([i, j, k, l]),
         }
     }
+}
 
-    fn is_sound(bytes: &[u8; ENTRY_BYTES]) -> bool {
-        // No frame would give a wrong one away: the search would just start behind what it looks for.
-        bytes[12..] == crc32fast::hash(&bytes[..12]).to_le_bytes()
-    }
+fn with_crc(mut entry: [u8; ENTRY_BYTES]) -> [u8; ENTRY_BYTES] {
+    let crc = crc32fast::hash(&entry[..CRC_AT]);
+    entry[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+    entry
+}
+
+fn is_sound(entry: &[u8; ENTRY_BYTES]) -> bool {
+    entry[CRC_AT..] == crc32fast::hash(&entry[..CRC_AT]).to_le_bytes()
 }
 
 /// A sparse index of one segment. One writer pushes and cuts; any number of readers search.
@@ -179,7 +177,7 @@ impl<E: IndexEntry> SparseIndex<E> {
             return Ok(None);
         };
         let written = header.entry_count as usize;
-        if entries_crc(file.as_ref(), written)? != header.entries_crc {
+        if entries_crc(file.as_ref(), written)? != Some(header.entries_crc) {
             return Ok(None);
         }
         let mapping = Some(file.map(file_bytes(written))?);
@@ -191,18 +189,26 @@ impl<E: IndexEntry> SparseIndex<E> {
     /// Adds an entry. Its keys must not be below those of the last one.
     ///
     /// # Errors
-    /// A full page of entries could not be written; the entry is then not added.
+    /// A full page of entries could not be written.
     pub(crate) fn push(&self, entry: E) -> io::Result<()> {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        if entries.pending.len() >= PENDING_MAX && self.file.get().is_some() {
-            match self.write_pending(&mut entries) {
-                // The entries wait on. Frames have their space by now, and no more will come while the disk is full.
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
-                outcome => outcome?,
-            }
+        let is_page = {
+            let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+            entries.pending.push(entry);
+            entries.pending.len() > PENDING_MAX
+        };
+        if is_page && self.file.get().is_some() { self.write_pending() } else { Ok(()) }
+    }
+
+    /// Writes the entries that wait in memory. On a full disk they wait on: frames have their space by now, and no more will
+    /// come while there is none.
+    ///
+    /// # Errors
+    /// They could not be written for another reason.
+    pub(crate) fn write_pending(&self) -> io::Result<()> {
+        match self.write_all_pending() {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+            outcome => outcome,
         }
-        entries.pending.push(entry);
-        Ok(())
     }
 
     /// Drops every entry from number `len` on.
@@ -254,33 +260,51 @@ impl<E: IndexEntry> SparseIndex<E> {
         decode(bytes).map(Some)
     }
 
-    /// Writes what waits in memory and the header, cuts the file to its length and makes it durable.
+    /// Writes what waits in memory and the header, cuts the file to its length and makes it durable. Where the file does not
+    /// hold what was written to it, it gets no header, and the index is made again when it is needed.
     ///
     /// # Errors
     /// A write or the sync failed; the index is then as good as missing.
     pub(crate) fn close(&self, identity: LogIdentity, name: SegmentName, summary: SegmentSummary) -> io::Result<()> {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        self.write_pending(&mut entries)?;
-        let written = entries.written;
-        drop(entries);
+        self.write_all_pending()?;
+        let written = self.entries.read().unwrap_or_else(PoisonError::into_inner).written;
         let entry_count = u32::try_from(written).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let file = self.file()?;
-        let entries_crc = entries_crc(file.as_ref(), written)?;
-        let header = IndexHeader { identity, name, summary, entry_count, entries_crc };
+        let header = entries_crc(file.as_ref(), written)?.map(|entries_crc| IndexHeader {
+            identity,
+            name,
+            summary,
+            entry_count,
+            entries_crc,
+        });
         file.set_len(file_bytes(written))?;
-        file.write_all_at(&header.encode(E::KIND), 0)?;
+        file.write_all_at(&header.map_or([0; INDEX_HEADER_BYTES], |header| header.encode(E::KIND)), 0)?;
         file.sync_data()
+    }
+
+    /// Gives the memory that entries wait in.
+    #[cfg(test)]
+    pub(crate) fn pending_bytes(&self) -> usize {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.pending.capacity() * size_of::<E>()
     }
 
     fn is_mapped(&self, entries: &Entries<E>) -> bool {
         entries.mapping.as_ref().is_some_and(|mapping| file_bytes(entries.written) <= mapping.len_bytes())
     }
 
-    fn write_pending(&self, entries: &mut Entries<E>) -> io::Result<()> {
-        let bytes: Vec<u8> = entries.pending.iter().flat_map(|entry| entry.encode()).collect();
-        self.file()?.write_all_at(&bytes, file_bytes(entries.written))?;
+    /// Writes the entries that wait in memory. Readers search on meanwhile; nobody else changes the index.
+    fn write_all_pending(&self) -> io::Result<()> {
+        let (bytes, position_bytes) = {
+            let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+            let bytes: Vec<u8> = entries.pending.iter().flat_map(|entry| entry.encode()).collect();
+            (bytes, file_bytes(entries.written))
+        };
+        self.file()?.write_all_at(&bytes, position_bytes)?;
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         entries.written += entries.pending.len();
-        entries.pending.clear();
+        // Not only emptied: after recovery a whole index waited here.
+        entries.pending = Vec::new();
         Ok(())
     }
 
@@ -289,8 +313,8 @@ impl<E: IndexEntry> SparseIndex<E> {
     }
 }
 
-/// Computes the checksum of the first `count` entries in an index file.
-fn entries_crc(file: &dyn StorageFile, count: usize) -> io::Result<u32> {
+/// Computes the checksum of the first `count` entries in an index file; `None` where one of them has changed.
+fn entries_crc(file: &dyn StorageFile, count: usize) -> io::Result<Option<u32>> {
     let mut crc = Hasher::new();
     let mut buffer = vec![0; CHECK_BYTES.min(count * ENTRY_BYTES)];
     let mut at = INDEX_HEADER_BYTES as u64;
@@ -298,10 +322,14 @@ fn entries_crc(file: &dyn StorageFile, count: usize) -> io::Result<u32> {
     while at < end {
         let part = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
         file.read_exact_at(&mut buffer[..part], at)?;
+        let (entries, _) = buffer[..part].as_chunks::<ENTRY_BYTES>();
+        if !entries.iter().all(is_sound) {
+            return Ok(None);
+        }
         crc.update(&buffer[..part]);
         at += part as u64;
     }
-    Ok(crc.finalize())
+    Ok(Some(crc.finalize()))
 }
 
 /// Length of an index file with `count` entries.
@@ -338,7 +366,7 @@ pub(crate) fn open_header(
 
 fn decode<E: IndexEntry>(bytes: [u8; ENTRY_BYTES]) -> io::Result<E> {
     let changed = || io::Error::new(io::ErrorKind::InvalidData, "an index entry has changed since it was checked");
-    if E::is_sound(&bytes) { Ok(E::decode(bytes)) } else { Err(changed()) }
+    if is_sound(&bytes) { Ok(E::decode(bytes)) } else { Err(changed()) }
 }
 
 /// Searches the written entries through the mapping, then the pending ones.

@@ -108,7 +108,8 @@ impl Storage {
         let io_error = |error| StartError::Io { dir: dir.to_owned(), error };
         let filesystem = environment.open_filesystem(dir).map_err(io_error)?;
         let shared = Arc::new(Shared::new(Queues::new(config.queue_bytes_max, config.queue_requests_max)));
-        let sync = SyncTask::new(Arc::clone(&shared), filesystem, config.syncfs_files_min);
+        let syncfs_files_min = config.syncfs_files_min.filter(|_| filesystem.flushes_drive());
+        let sync = SyncTask::new(Arc::clone(&shared), filesystem, syncfs_files_min);
         let writer = WriterTask::new(Arc::clone(&environment), Arc::clone(&shared), GroupCommit::new(config));
         // If the second cannot be started, it is dropped, and with it the first comes to its end.
         let task = environment.spawn("storage-sync", Box::new(sync)).map_err(io_error)?;

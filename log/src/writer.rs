@@ -17,7 +17,6 @@ use tidelog_proto::ids::{Offset, RaftIndex};
 pub use append::Appended;
 pub(crate) use checkpoint::PendingCheckpoint;
 pub use error::{AppendError, WriteError};
-pub(crate) use truncate::zero;
 
 use crate::checkpoint::{Checkpoint, CleanEnd};
 use crate::compaction::CompactionTurn;

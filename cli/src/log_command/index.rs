@@ -49,7 +49,7 @@ fn kind_name(kind: IndexKind) -> &'static str {
 /// Gives what stands above the columns of entries.
 pub(super) fn entries_heading(kind: IndexKind) -> &'static str {
     match kind {
-        IndexKind::Offset => "       entry  relative offset  relative index      position  checksum before it",
+        IndexKind::Offset => "       entry  relative offset  relative index      position",
         IndexKind::Time => "       entry  relative offset  largest timestamp before it",
     }
 }
@@ -81,10 +81,8 @@ pub(super) fn index_object(file: &Path, index: &IndexDump) -> Value {
 
 pub(super) fn entry_text(number: u64, entry: IndexFileEntry) -> String {
     match entry {
-        IndexFileEntry::Offset(OffsetEntry { relative_offset, relative_index, position_bytes, prefix_crc }) => {
-            format!(
-                "{number:>12}  {relative_offset:>15}  {relative_index:>14}  {position_bytes:>12}  {prefix_crc:#010x}"
-            )
+        IndexFileEntry::Offset(OffsetEntry { relative_offset, relative_index, position_bytes }) => {
+            format!("{number:>12}  {relative_offset:>15}  {relative_index:>14}  {position_bytes:>12}")
         }
         IndexFileEntry::Time(TimeEntry { max_timestamp: i64::MIN, relative_offset }) => {
             format!("{number:>12}  {relative_offset:>15}  none")
@@ -104,7 +102,6 @@ pub(super) fn entry_object(number: u64, position_bytes: u64, entry: IndexFileEnt
             "relative_offset": entry.relative_offset,
             "relative_index": entry.relative_index,
             "position": entry.position_bytes,
-            "prefix_crc": entry.prefix_crc,
         }),
         IndexFileEntry::Time(entry) => json!({
             "type": "entry",

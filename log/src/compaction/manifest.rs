@@ -56,6 +56,8 @@ impl Manifest {
             base_index: RaftIndex::new(u64::from_le_bytes(pair[1])),
         };
         let sources: Vec<_> = numbers.chunks_exact(2).map(name).collect();
-        sources.is_sorted().then_some(Self { sources, log_bytes: u64::from_le_bytes(*log_bytes) })
+        sources
+            .is_sorted_by(|one, next| one < next)
+            .then_some(Self { sources, log_bytes: u64::from_le_bytes(*log_bytes) })
     }
 }

@@ -150,6 +150,10 @@ fn create_directory(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Kinds of file systems, as Linux numbers them.
+const EXT4_SUPER_MAGIC: i64 = 0xef53;
+const BTRFS_SUPER_MAGIC: i64 = 0x9123_683e;
+
 /// A file system, by a descriptor of one of its directories. The kernel reports to a descriptor each write-back error
 /// since it was opened, once.
 #[derive(Debug)]
@@ -158,6 +162,12 @@ struct RealFilesystem {
 }
 
 impl Filesystem for RealFilesystem {
+    fn flushes_drive(&self) -> bool {
+        // Others need not: XFS flushes with its log only, and has nothing to log where blocks are written over.
+        const FLUSHING: [i64; 2] = [EXT4_SUPER_MAGIC, BTRFS_SUPER_MAGIC];
+        rustix::fs::fstatfs(&self.dir).is_ok_and(|found| FLUSHING.contains(&found.f_type))
+    }
+
     fn sync_all(&self) -> io::Result<()> {
         rustix::fs::syncfs(&self.dir).map_err(|error| file::failed_sync(error.into()))
     }

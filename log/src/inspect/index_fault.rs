@@ -61,8 +61,8 @@ pub enum IndexFault {
         /// What it should say.
         expected: IndexFileEntry,
     },
-    /// Reserved bytes of an entry are set.
-    Reserved {
+    /// An entry does not have its checksum.
+    EntryChecksum {
         /// Number of the entry, from 0.
         number: u64,
     },
@@ -87,11 +87,9 @@ pub enum IndexFileEntry {
 impl fmt::Display for IndexFileEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Offset(OffsetEntry { relative_offset, relative_index, position_bytes, prefix_crc }) => write!(
-                f,
-                "offset +{relative_offset}, raft index +{relative_index}, byte {position_bytes}, \
-                 checksum before it {prefix_crc:#010x}"
-            ),
+            Self::Offset(OffsetEntry { relative_offset, relative_index, position_bytes }) => {
+                write!(f, "offset +{relative_offset}, raft index +{relative_index}, byte {position_bytes}")
+            }
             Self::Time(TimeEntry { max_timestamp: i64::MIN, relative_offset }) => {
                 write!(f, "no record before offset +{relative_offset}")
             }
@@ -126,7 +124,7 @@ impl fmt::Display for IndexFault {
             Self::Entry { number, stored, expected } => {
                 write!(f, "index entry {number} is ({stored}), its frame gives ({expected})")
             }
-            Self::Reserved { number } => write!(f, "reserved bytes of index entry {number} are set"),
+            Self::EntryChecksum { number } => write!(f, "index entry {number} does not have its checksum"),
             Self::Summary { stored, expected } => {
                 f.write_str("summary of the segment: ")?;
                 write_differences(f, stored, expected)

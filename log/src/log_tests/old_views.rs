@@ -74,6 +74,29 @@ fn a_sealed_segment_that_is_cut_keeps_its_index_for_its_readers() {
     assert!(last.1.relative_index > 990, "{last:?}");
 }
 
+/// A reader that met the zeros of the cut doubted the old index, and a second one made it again over the writer's files.
+#[test]
+fn a_sealed_segment_that_is_cut_is_not_indexed_again() {
+    let machine = SimulatedEnvironment::new(5);
+    let mut log = open_large(&machine);
+    append(&mut log, 0..1000);
+    log.writer.roll().unwrap();
+    append(&mut log, 1000..1002);
+    log.reader.read_entries(RaftIndex::new(7), RaftIndex::new(8), 1).unwrap();
+    let old = log.writer.shared.view.load_full();
+    log.writer.truncate_suffix(RaftIndex::new(10)).unwrap();
+    append(&mut log, 10..1000);
+    old.segments[0].doubt_indexes();
+    let _ = old.segments[0].indexes();
+    append(&mut log, 1000..1010);
+    log.writer.roll().unwrap();
+    let name = log.reader.segments()[0].name;
+    let path = name.path(Path::new("/log"), "index");
+    let found = open_header(&machine, &path, IndexKind::Offset, IDENTITY, name, OpenMode::Read);
+    let (_, header) = found.unwrap().expect("it was sealed");
+    assert_eq!(header.summary.end_index, RaftIndex::new(1010), "the sealed index is the writer's");
+}
+
 /// The search came upon entries made after the cut, which point past the end of the reader's view: nothing was found, and
 /// that passed for an answer.
 #[test]
@@ -91,7 +114,7 @@ fn a_read_that_a_cut_overtakes_is_begun_anew() {
             writer.append(&frames).unwrap();
         }
         let mut cursor = cursor_at_index(view, stable, 0, RaftIndex::new(50))?.unwrap();
-        Ok((cursor.peek()?.map(|meta| meta.stamp.index), cursor.copied))
+        Ok(cursor.peek()?.map(|meta| meta.stamp.index))
     });
     assert_eq!(found.unwrap(), Some(RaftIndex::new(50)));
 }

@@ -1,6 +1,7 @@
 //! Opening the last segment: at the noted end after an orderly close, otherwise by reading all of it.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,10 +17,10 @@ use crate::frame_chain::{Density, FrameChain};
 use crate::identity::{LOG_ENDING, OFFSET_INDEX_ENDING, SegmentName};
 use crate::index_header::IndexKind;
 use crate::segment::SegmentIndexes;
-use crate::segment_scan::{Scanned, check_header, rest_is_unwritten, scan_frames};
+use crate::segment_scan::{Scanned, check_header, read_through, rest_is_unwritten, scan_frames};
 use crate::segment_tail::SegmentTail;
 use crate::sparse_index::{OffsetEntry, open_header};
-use crate::writer::{ActiveSegment, zero};
+use crate::writer::ActiveSegment;
 
 /// Bytes written again in one write.
 const WRITE_AGAIN_BYTES: usize = 256 * 1024;
@@ -72,6 +73,7 @@ impl Opening {
             |position_bytes, chain: &FrameChain, fault| Damage::at(path.clone(), position_bytes, chain, fault);
         let file = context.environment.open_file(&path, OpenMode::ReadWrite).map_err(io_error)?;
         let allocated_bytes = file.len_bytes().map_err(io_error)?;
+        read_through(file.as_ref(), allocated_bytes).map_err(io_error)?;
         let bytes =
             file.map(allocated_bytes).and_then(|mapping| mapping.bytes(0..allocated_bytes)).map_err(io_error)?;
         let start = FrameChain { next_offset: name.base_offset, next_index: name.base_index, ..previous };
@@ -91,11 +93,14 @@ impl Opening {
             fault => fault,
         }
         .map_err(|fault| OpenError::Damaged(damaged(tail.position_bytes, &tail.chain, fault)))?;
-        // From here on nothing speaks against opening. The slice must be gone before its bytes are overwritten.
-        drop(bytes);
+        // From here on nothing speaks against opening.
         self.report.torn_tail = torn_by.map(|fault| *damaged(tail.position_bytes, &tail.chain, fault));
-        write_again(file.as_ref(), name, checkpoint.durable_end, &indexes, &tail, allocated_bytes).map_err(io_error)?;
-        indexes.create_files(&context, name).map_err(io_error)?;
+        let is_durable =
+            |entry: &OffsetEntry| name.base_index + u64::from(entry.relative_index) <= checkpoint.durable_end;
+        let last_durable = indexes.offsets.last(is_durable).map_err(io_error)?;
+        let volatile = last_durable.map_or(0, |(_, entry)| u64::from(entry.position_bytes))..tail.position_bytes;
+        write_again(file.as_ref(), bytes, volatile, allocated_bytes).map_err(io_error)?;
+        indexes.create_files(&context, name).and_then(|()| indexes.write_pending()).map_err(io_error)?;
         // The name of the segment, too, may be in memory only.
         context.environment.sync_dir(&context.dir).map_err(|error| self.io_error(error))?;
         self.report.rebuilt_indexes.push(name);
@@ -124,37 +129,33 @@ impl Opening {
     }
 }
 
-/// Makes a segment durable up to its tail, and zeros what lies behind, however the last process to write it ended.
+/// Makes the `volatile` part of a segment durable, and zeros what lies behind, however the last process to write it ended.
 ///
 /// What it wrote may be in memory only. Where a sync failed the kernel even counts such pages as written, and no later sync
 /// would write them: so everything that the checkpoint does not know to be durable is written again.
-fn write_again(
-    file: &dyn StorageFile,
-    name: SegmentName,
-    durable_end: RaftIndex,
-    indexes: &SegmentIndexes,
-    tail: &SegmentTail,
-    allocated_bytes: u64,
-) -> io::Result<()> {
-    let is_durable = |entry: &OffsetEntry| name.base_index + u64::from(entry.relative_index) <= durable_end;
-    let (mut position_bytes, prefix_crc) = match indexes.offsets.last(is_durable)? {
-        Some((_, entry)) => (u64::from(entry.position_bytes), entry.prefix_crc),
-        None => (0, 0),
-    };
-    let mut crc = Hasher::new_with_initial(prefix_crc);
+fn write_again(file: &dyn StorageFile, bytes: Bytes, volatile: Range<u64>, allocated_bytes: u64) -> io::Result<()> {
+    let expected_crc = part_of(&bytes, &volatile).map(crc32fast::hash);
+    // The slice must be gone before its bytes are written over.
+    drop(bytes);
+    let mut crc = Hasher::new();
     let mut buffer = vec![0; WRITE_AGAIN_BYTES];
-    while position_bytes < tail.position_bytes {
-        let left = usize::try_from(tail.position_bytes - position_bytes).unwrap_or(usize::MAX);
+    let mut position_bytes = volatile.start;
+    while position_bytes < volatile.end {
+        let left = usize::try_from(volatile.end - position_bytes).unwrap_or(usize::MAX);
         let part = &mut buffer[..left.min(WRITE_AGAIN_BYTES)];
         file.read_exact_at(part, position_bytes)?;
         crc.update(part);
         file.write_all_at(part, position_bytes)?;
         position_bytes += part.len() as u64;
     }
-    if crc.finalize() != tail.summary().log_crc {
+    if Some(crc.finalize()) != expected_crc {
         let changed = "the segment is not what it was when it was read just before: memory and disk differ";
         return Err(io::Error::new(io::ErrorKind::InvalidData, changed));
     }
-    zero(file, tail.position_bytes, allocated_bytes)?;
+    file.zero(volatile.end..allocated_bytes)?;
     file.sync_data()
+}
+
+fn part_of<'a>(bytes: &'a [u8], range: &Range<u64>) -> Option<&'a [u8]> {
+    bytes.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
 }

@@ -21,6 +21,8 @@ pub struct StorageConfig {
     /// A round of at least this many logs is made durable by one `syncfs` instead of an `fdatasync` each; `None` for
     /// never.
     ///
+    /// Used on ext4 and btrfs only, where it is known to empty the drive's cache too.
+    ///
     /// `syncfs` also writes what every other process has dirty on the file system, and a failure of it poisons every
     /// log, since nobody can tell what it hit. Switch it off where the file system is shared with something that writes much.
     pub syncfs_files_min: Option<usize>,

@@ -1,21 +1,25 @@
 //! Cutting a suffix: entries that were never committed and that another leader's will replace.
 
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
+use crc32fast::Hasher;
 use tidelog_proto::ids::RaftIndex;
 
 use super::{ActiveSegment, LogWriter, WriteError};
 use crate::checkpoint::Checkpoint;
-use crate::environment::{OpenMode, StorageFile};
+use crate::environment::OpenMode;
 use crate::frame_chain::{Density, FrameChain};
 use crate::identity::LOG_ENDING;
+use crate::locate::sound_entry;
 use crate::segment::{Segment, SegmentIndexes, remove_files};
 use crate::segment_scan::{ScanError, sound_frame};
 use crate::segment_tail::SegmentTail;
+use crate::sparse_index::OffsetEntry;
 
-/// Bytes zeroed in one write.
-const ZERO_BYTES: usize = 256 * 1024;
+/// Bytes read at once.
+const READ_BYTES: u64 = 256 * 1024;
 
 impl LogWriter {
     /// Cuts every entry from index `from` on. Durable when it returns: no later crash brings a cut entry back.
@@ -28,7 +32,7 @@ impl LogWriter {
     pub fn truncate_suffix(&mut self, from: RaftIndex) -> Result<(), WriteError> {
         self.usable()?;
         let shared = Arc::clone(&self.shared);
-        let _moving = shared.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        let moving = shared.moving.lock().unwrap_or_else(PoisonError::into_inner);
         let committed_end = self.shared.stable.load().index;
         if from < committed_end {
             return Err(WriteError::Committed { from, committed_end });
@@ -43,17 +47,22 @@ impl LogWriter {
             self.replace_checkpoint(Checkpoint { durable_end: from, ..self.checkpoint })?;
         }
         self.durable_end = self.durable_end.min(from);
-        let outcome = self.cut_to(number, cut);
+        let outcome = self.publish_cut(number, cut);
+        // What is below was never committed, and readers see it no more.
+        drop(moving);
+        let outcome = outcome.and_then(|(dropped, old_end_bytes)| self.erase(&dropped, old_end_bytes));
         self.or_poison(outcome)
     }
 
-    /// Makes segment `number` the active one with everything behind `tail` gone.
-    fn cut_to(&mut self, number: usize, cut: Cut) -> io::Result<()> {
-        let old_end_bytes = self.shared.view.load().segment_bytes(number);
+    /// Makes segment `number` the active one, its end at the cut. Gives the segments behind it and where it ended.
+    fn publish_cut(&mut self, number: usize, cut: Cut) -> io::Result<(Vec<Arc<Segment>>, u64)> {
+        let mut old_end_bytes = self.shared.view.load().segment_bytes(number);
         let dropped: Vec<Arc<Segment>> = self.segments.drain(number + 1..).collect();
         let segment = Arc::clone(&self.segments[number]);
         if segment.summary.is_some() {
             self.reopen(number, cut)?;
+            // What somebody added to the sealed file was never read, and now would be.
+            old_end_bytes = old_end_bytes.max(self.active.allocated_bytes);
         } else {
             self.active.indexes.cut(cut.index_entries);
             self.active.tail = cut.tail;
@@ -61,6 +70,11 @@ impl LogWriter {
         // Readers stop before any byte changes; those that were copying notice by the count.
         self.truncations += 1;
         self.publish();
+        Ok((dropped, old_end_bytes))
+    }
+
+    /// Removes what was cut from the disk.
+    fn erase(&self, dropped: &[Arc<Segment>], old_end_bytes: u64) -> io::Result<()> {
         for segment in dropped.iter().rev() {
             segment.retire();
             remove_files(self.context.environment.as_ref(), &self.context.dir, segment.name)?;
@@ -69,7 +83,7 @@ impl LogWriter {
             self.context.environment.sync_dir(&self.context.dir)?;
         }
         let start_bytes = self.active.tail.position_bytes;
-        zero(self.active.file.as_ref(), start_bytes, old_end_bytes)?;
+        self.active.file.zero(start_bytes..old_end_bytes)?;
         self.active.file.sync_data()
     }
 
@@ -79,6 +93,8 @@ impl LogWriter {
         let path = self.context.path(name, LOG_ENDING);
         let file = self.context.environment.open_file(&path, OpenMode::ReadWrite)?;
         let allocated_bytes = file.len_bytes()?;
+        // A reader that the cut overtakes must not make the indexes of what it finds here.
+        self.segments[number].retire();
         // New files: readers of the view before may be searching the old ones.
         let indexes = Arc::new(cut.indexes.copy(&self.context, name, cut.index_entries)?);
         let segment = Segment::active(
@@ -105,19 +121,20 @@ impl LogWriter {
             None => self.active.tail.clone(),
         };
         // Strictly before, so that one frame at least is read again and term and append time are exact.
-        let found = indexes.offsets.last(|entry| u64::from(entry.relative_index) < relative).map_err(io_error)?;
+        let is_before = |entry: &OffsetEntry| u64::from(entry.relative_index) < relative;
+        let find = || match indexes.offsets.last(is_before)? {
+            Some((at, entry)) => Ok(indexes.times.get(at)?.map(|time| (at, entry, time))),
+            None => Ok(None),
+        };
         let before = self.chain_before(number);
-        let (mut tail, index_entries) = match found {
-            Some((at, entry)) => {
-                let time = indexes.times.get(at).map_err(io_error)?;
-                (whole.at_entry(entry, time, before), at + 1)
-            }
+        let (mut tail, index_entries) = match sound_entry(segment, find()).map_err(io_error)? {
+            Some((at, entry, time)) => (whole.at_entry(entry, Some(time), before), at + 1),
             None => (SegmentTail::new(header, before), 0),
         };
-        let end_bytes = self.shared.view.load().segment_bytes(number);
         while tail.chain.next_index < from {
-            self.add_frame_at(segment, &mut tail, end_bytes)?;
+            self.add_frame_at(segment, &mut tail, whole.position_bytes)?;
         }
+        tail.cut_from(&whole, rest_crc(segment, tail.position_bytes..whole.position_bytes).map_err(io_error)?);
         Ok(Cut { tail, indexes, index_entries })
     }
 
@@ -154,14 +171,14 @@ struct Cut {
     index_entries: usize,
 }
 
-/// Writes zeros from `start_bytes` to `end_bytes`: what was cut must not parse as frames again.
-pub(crate) fn zero(file: &dyn StorageFile, start_bytes: u64, end_bytes: u64) -> io::Result<()> {
-    let zeros = vec![0; ZERO_BYTES.min(usize::try_from(end_bytes.saturating_sub(start_bytes)).unwrap_or(ZERO_BYTES))];
-    let mut at = start_bytes;
-    while at < end_bytes {
-        let part = zeros.len().min(usize::try_from(end_bytes - at).unwrap_or(usize::MAX));
-        file.write_all_at(&zeros[..part], at)?;
-        at += part as u64;
+/// Computes the checksum of what is to be cut.
+fn rest_crc(segment: &Segment, range: Range<u64>) -> io::Result<u32> {
+    let mut crc = Hasher::new();
+    let mut at = range.start;
+    while at < range.end {
+        let end = range.end.min(at + READ_BYTES);
+        crc.update(&segment.copy(at..end)?);
+        at = end;
     }
-    Ok(())
+    Ok(crc.finalize())
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::environment::{Mapping, StorageFile};
+use crate::environment::{Mapping, StorageFile, write_zeros};
 use crate::mapped_file::MappedFile;
 
 /// Bytes written at once where blocks can only be had by writing.
@@ -77,6 +77,15 @@ impl StorageFile for RealFile {
 
     fn set_len(&self, len_bytes: u64) -> io::Result<()> {
         self.file.set_len(len_bytes).map_err(no_space_as_storage_full)
+    }
+
+    fn zero(&self, range: Range<u64>) -> io::Result<()> {
+        let Some(len) = range.end.checked_sub(range.start).filter(|len| *len > 0) else { return Ok(()) };
+        let flags = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
+        match retry_on_intr(|| fallocate(&self.file, flags, range.start, len)) {
+            Err(Errno::OPNOTSUPP) => write_zeros(self, range),
+            outcome => outcome.map_err(|error| no_space_as_storage_full(error.into())),
+        }
     }
 
     fn sync_data(&self) -> io::Result<()> {

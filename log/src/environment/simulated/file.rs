@@ -13,7 +13,7 @@ use super::handle::Handle;
 use super::machine::{Machine, State};
 use super::mapping::SimulatedMapping;
 use super::operation::Operation;
-use crate::environment::{Mapping, StorageFile};
+use crate::environment::{Mapping, StorageFile, write_zeros};
 
 /// An open file, and the name it was opened by.
 #[derive(Debug)]
@@ -99,6 +99,10 @@ impl StorageFile for SimulatedFile {
             state.disk.inode_mut(*inode).set_len(len_bytes);
             Ok(())
         })
+    }
+
+    fn zero(&self, range: Range<u64>) -> io::Result<()> {
+        write_zeros(self, range)
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -128,6 +128,10 @@ struct SimulatedFilesystem {
 }
 
 impl Filesystem for SimulatedFilesystem {
+    fn flushes_drive(&self) -> bool {
+        true
+    }
+
     fn sync_all(&self) -> io::Result<()> {
         self.machine.lock().perform_or(
             &Operation::SyncAll,

@@ -159,7 +159,7 @@ impl Seal {
         }
         let (stored, expected) = (E::decode(stored).into(), expected.into());
         let fault = match stored == expected {
-            true => IndexFault::Reserved { number },
+            true => IndexFault::EntryChecksum { number },
             false => IndexFault::Entry { number, stored, expected },
         };
         self.report(entry_position(number), fault, frame, findings);
