@@ -74,9 +74,13 @@ pub fn seal_segment_header(segment: &mut [u8]) {
     }
 }
 
-/// Makes the entry count and both checksums of an index file true.
+/// Makes the entry count and every checksum of an index file true.
 pub fn seal_index(index: &mut [u8]) {
     let Some((header, entries)) = index.split_at_mut_checked(INDEX_HEADER_BYTES) else { return };
+    for entry in entries.chunks_exact_mut(INDEX_ENTRY_BYTES) {
+        let (covered, crc) = entry.split_at_mut(INDEX_ENTRY_BYTES - 4);
+        crc.copy_from_slice(&crc32fast::hash(covered).to_le_bytes());
+    }
     let entry_count = u32::try_from(entries.len() / INDEX_ENTRY_BYTES).expect("inputs are small");
     header[116..120].copy_from_slice(&entry_count.to_le_bytes());
     header[120..124].copy_from_slice(&crc32fast::hash(entries).to_le_bytes());
@@ -85,7 +89,7 @@ pub fn seal_index(index: &mut [u8]) {
     }
 }
 
-/// Tells whether both checksums and the length of an index file are true.
+/// Tells whether the checksums and the length of an index file are true.
 #[must_use]
 pub fn is_sealed_index(index: &[u8]) -> bool {
     is_as_sealed(index, INDEX_HEADER_BYTES, seal_index)
