@@ -1,4 +1,6 @@
 //! Durable append: how fast bytes become durable when one thread writes and another syncs.
+//!
+//! The raw writer never waits. Tidelog's callers do, for there is a bound to what may be on its way.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -87,16 +89,7 @@ impl<'a> Durable<'a> {
             .map(|number| RawFile::allocated(self.dir.join(format!("raw-{number}")), file_bytes))
             .collect::<Result<Vec<_>, _>>()?;
         settle(self.dir)?;
-        let commit = GroupCommit {
-            files: &files,
-            dir: &File::open(self.dir)?,
-            method,
-            piece_bytes: self.batch_bytes,
-            in_flight_bytes: std::env::var("RAW")
-                .ok()
-                .and_then(|v| v.parse::<u64>().ok())
-                .map_or(self.scale.in_flight_bytes, |m| m << 20),
-        };
+        let commit = GroupCommit { files: &files, dir: &File::open(self.dir)?, method, piece_bytes: self.batch_bytes };
         Ok(self.gigabytes() / commit.run(self.pages.bytes())?.as_secs_f64())
     }
 
@@ -121,11 +114,7 @@ impl<'a> Durable<'a> {
 
     /// Submits every batch to the next log in turn, and waits until the last is durable.
     fn append_all(&self, handles: &[LogHandle]) -> Outcome<()> {
-        let in_flight_max = std::env::var("OURS")
-            .ok()
-            .and_then(|v| v.parse::<u64>().ok())
-            .map_or(self.scale.in_flight_bytes, |m| m << 20)
-            / self.batch_bytes as u64;
+        let in_flight_max = self.scale.in_flight_bytes / self.batch_bytes as u64;
         let progress = Arc::new(Progress { completed: AtomicU64::new(0), failed: AtomicU64::new(0) });
         let mut submitted = 0;
         for number in 0..self.frames[0].len() {

@@ -13,7 +13,7 @@ use tidelog_proto::ids::Offset;
 use super::Outcome;
 use super::read::{open_committed, read_seconds};
 use super::report::{Bound, Row, Section, Target};
-use super::sample_log::SampleLog;
+use super::sample_log::{BATCH_BYTES, SampleLog};
 use super::scale::Scale;
 
 /// Microseconds that all but one in a hundred lookups must stay below.
@@ -28,22 +28,42 @@ pub(crate) fn measure(log: &SampleLog, scale: &Scale) -> Outcome<Section> {
     let last_ms = last.batches.first().map_or(0, |batch| batch.header().max_timestamp());
     let span_ms = u64::try_from(last_ms - FIRST_TIMESTAMP_MS)?;
 
+    let memory = memory(scale.read_bytes);
     let mut numbers = JsonLines::new(1);
-    let mut samples = [Vec::new(), Vec::new()];
+    let mut samples = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..scale.rounds {
-        let [by_offset, by_time] = &mut samples;
+        let [checksum, by_offset, by_time] = &mut samples;
+        checksum.push(Percentiles::of(scale.lookups, || Ok(checksum_time(&memory, &mut numbers)))?);
         by_offset.push(Percentiles::of(scale.lookups, || look_up_offset(reader, &mut numbers))?);
         by_time.push(Percentiles::of(scale.lookups, || look_up_time(reader, &mut numbers, span_ms))?);
     }
     let (mut rows, mut targets) = (Vec::new(), Vec::new());
-    for (name, percentiles) in ["by offset, and read one batch", "by time, to the record"].into_iter().zip(&samples) {
+    let names = ["CRC-32C of as much memory", "by offset, and read one batch", "by time, to the record"];
+    for (name, percentiles) in names.into_iter().zip(&samples) {
         let spread = |of: fn(&Percentiles) -> f64| Spread::of(percentiles.iter().map(of));
         let p99 = spread(|percentiles| percentiles.p99);
         let cells = vec![spread(|percentiles| percentiles.p50), p99, spread(|percentiles| percentiles.max)];
         rows.push(Row { name: name.to_owned(), cells });
         targets.push(Target { name: format!("{name}, p99"), bound: Bound::Below(MICROS_WANTED), found: p99.median });
     }
+    // The ceiling has no target.
+    targets.remove(0);
     Ok(Section { title: "Random lookup, warm, us", columns: vec!["p50", "p99", "largest"], rows, targets })
+}
+
+/// Makes memory that is in no cache when it is touched at random.
+fn memory(bytes: u64) -> Vec<u8> {
+    let mut numbers = JsonLines::new(2);
+    (0..bytes / 8).flat_map(|_| numbers.below(u64::MAX).to_le_bytes()).collect()
+}
+
+/// Times what a lookup cannot do without: touching and checking a whole batch.
+fn checksum_time(memory: &[u8], numbers: &mut JsonLines) -> Duration {
+    let end = memory.len() - BATCH_BYTES;
+    let at = usize::try_from(numbers.below(end as u64)).unwrap_or(0);
+    let start = Instant::now();
+    black_box(crc32c::crc32c(&memory[at..at + BATCH_BYTES]));
+    start.elapsed()
 }
 
 fn look_up_offset(reader: &LogReader, numbers: &mut JsonLines) -> Outcome<Duration> {

@@ -12,7 +12,8 @@ pub(crate) struct Scale {
     pub(crate) append_bytes: u64,
     /// Written in each turn of group commit.
     pub(crate) durable_bytes: u64,
-    /// How much of that may be on its way, for both sides.
+    /// How much of that may be on its way to Tidelog's disk. All that its queue takes by default: some of it is being
+    /// synced and some is being written.
     pub(crate) in_flight_bytes: u64,
     pub(crate) batch_bytes: [usize; 2],
     pub(crate) partitions: [u32; 3],
@@ -31,7 +32,7 @@ impl Scale {
             rounds,
             append_bytes: 512 * MIB,
             durable_bytes: GIB,
-            in_flight_bytes: 16 * MIB,
+            in_flight_bytes: 64 * MIB,
             batch_bytes: [16 * KIB, 256 * KIB],
             partitions: [1, 8, 64],
             read_bytes: GIB,
