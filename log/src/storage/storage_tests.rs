@@ -525,10 +525,9 @@ fn a_segment_is_not_sealed_while_a_sync_of_it_is_under_way() {
         machine.start_trace();
         let first = synced(handle, 0..1);
         run_until(&machine, || reader.end_index() == RaftIndex::new(1));
-        let rolling = synced(handle, 1..20);
+        let rolling: Vec<_> = (1..20).map(|index| synced(handle, index..index + 1)).collect();
         machine.run_until_idle();
-        first.try_take().unwrap().unwrap();
-        rolling.try_take().unwrap().unwrap();
+        all_ok(rolling.into_iter().chain([first]));
         let trace = machine.take_trace();
         let place = |what: &str| trace.iter().position(|line| line.contains(what) && line.contains("-0.log")).unwrap();
         assert!(place(" sync ") < place(" set length "), "seed {seed}");
