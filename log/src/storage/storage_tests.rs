@@ -535,6 +535,23 @@ fn a_segment_is_not_sealed_while_a_sync_of_it_is_under_way() {
 }
 
 #[test]
+fn the_next_round_is_written_while_a_sync_is_under_way() {
+    let is_written_before_sync = |seed| {
+        let machine = SimulatedEnvironment::new(seed);
+        // Each append fills a round.
+        let (_storage, logs) = start(&machine, &StorageConfig { round_bytes_max: 1, ..config() }, 2, SEGMENT_BYTES);
+        machine.start_trace();
+        let outcomes = [synced(&logs[0].0, 0..1), synced(&logs[1].0, 0..1)];
+        run_until(&machine, || logs[1].1.end_index() == RaftIndex::new(1));
+        let is_synced = syncs_of(&machine.take_trace(), 0) > 0;
+        machine.run_until_idle();
+        all_ok(outcomes);
+        !is_synced
+    };
+    assert!((0..50).any(is_written_before_sync));
+}
+
+#[test]
 fn a_full_round_waits_for_the_sync_before_it() {
     for seed in 0..50 {
         let machine = SimulatedEnvironment::new(seed);
