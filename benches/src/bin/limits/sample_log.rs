@@ -10,7 +10,7 @@ use tidelog_log::{Log, LogConfig};
 use super::Outcome;
 
 /// Batches of most logs: what a producer with a short linger makes.
-pub(crate) const BATCH_BYTES: usize = 16 * 1024;
+const BATCH_BYTES: usize = 16 * 1024;
 
 /// Frames that are made and appended at once.
 const FRAMES_AT_ONCE: usize = 256;

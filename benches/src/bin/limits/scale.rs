@@ -21,6 +21,8 @@ pub(crate) struct Scale {
     pub(crate) read_bytes: u64,
     pub(crate) small_log_bytes: u64,
     pub(crate) large_log_bytes: u64,
+    /// Batches of the logs in which is looked up.
+    pub(crate) lookup_batch_bytes: [usize; 2],
     /// Lookups in each turn.
     pub(crate) lookups: u64,
 }
@@ -38,6 +40,7 @@ impl Scale {
             read_bytes: GIB,
             small_log_bytes: GIB,
             large_log_bytes: 10 * GIB,
+            lookup_batch_bytes: [4 * KIB, 16 * KIB],
             lookups: 100_000,
         }
     }
