@@ -4,7 +4,7 @@ use std::io;
 
 use crate::environment::StorageFile;
 
-/// Bytes staged at once. They end at a multiple of this in the file, where the page cache holds it in large pieces.
+/// Most bytes staged at once, up to the end of a page.
 const WRITE_BYTES_MAX: usize = 256 * 1024;
 
 /// Copies whose source and destination differ by a little more than a multiple of this are many times slower on common
@@ -41,7 +41,7 @@ impl Staging {
         pieces: impl Iterator<Item = &'a [u8]>,
     ) -> io::Result<u64> {
         self.buffer.clear();
-        self.buffer.reserve(WRITE_BYTES_MAX + PAGE_BYTES);
+        self.buffer.reserve(WRITE_BYTES_MAX + 2 * PAGE_BYTES);
         let mut position = position_bytes;
         let mut start = self.align(position);
         for mut piece in pieces {
@@ -55,7 +55,7 @@ impl Staging {
                 piece = &piece[head + whole_pages..];
             }
             while !piece.is_empty() {
-                let room = room_bytes(position) - (self.buffer.len() - start);
+                let room = WRITE_BYTES_MAX - (self.buffer.len() - start);
                 let (now, rest) = piece.split_at(room.min(piece.len()));
                 self.buffer.extend_from_slice(now);
                 piece = rest;
@@ -90,11 +90,6 @@ impl Staging {
         }
         Ok(position_bytes + staged.len() as u64)
     }
-}
-
-/// How much is staged that begins at `position_bytes`.
-fn room_bytes(position_bytes: u64) -> usize {
-    WRITE_BYTES_MAX - usize::try_from(position_bytes % WRITE_BYTES_MAX as u64).unwrap_or(0)
 }
 
 /// Tells where in a piece that goes to `position_bytes` the pages begin that are written from where they are, and how
