@@ -28,6 +28,14 @@ model-cases N='100000':
 crash-seeds N='100000':
     TIDELOG_CRASH_SEEDS={{ N }} cargo test --release -p tidelog-tests crash_seeds
 
+# Time single operations, with criterion; FILTER picks some
+bench *FILTER:
+    cargo bench -p tidelog-benches --locked --bench codec --bench log -- {{ FILTER }}
+
+# Measure what this machine can do and what Tidelog reaches of it; `--help` lists the ARGS
+limits *ARGS:
+    cargo run --release --locked -p tidelog-benches --bin limits -- {{ ARGS }}
+
 # Run everything that a change must pass before it is merged
 ci:
     .ci/run

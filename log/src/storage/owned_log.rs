@@ -95,7 +95,8 @@ impl OwnedLog {
         match work {
             Work::Exclusive(_) | Work::Close(_) => self.jobs == 0 && self.waiters.is_empty(),
             Work::Appends(appends) => {
-                self.jobs == 0 || appends.iter().all(|append| self.writer.fits_active_segment(&append.frames))
+                let frames = appends.iter().flat_map(|append| &append.frames);
+                self.jobs == 0 || self.writer.fits_active_segment(frames)
             }
         }
     }

@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) job: Option<SyncJob>,
     /// The sync task has taken a job and not finished it: it looks for the next by itself.
     pub(super) is_syncing: bool,
+    /// The writer task writes no more before the sync task has taken what is ready.
+    pub(super) is_full: bool,
     /// Jobs on their way back to the writer task: at most two, since it makes them ready one by one.
     pub(super) finished: Vec<SyncJob>,
     /// The writer task has ended.
@@ -41,6 +43,7 @@ impl Shared {
             arriving: Vec::new(),
             job: None,
             is_syncing: false,
+            is_full: false,
             finished: Vec::new(),
             writer_ended: false,
             closed: None,

@@ -525,14 +525,30 @@ fn a_segment_is_not_sealed_while_a_sync_of_it_is_under_way() {
         machine.start_trace();
         let first = synced(handle, 0..1);
         run_until(&machine, || reader.end_index() == RaftIndex::new(1));
-        let rolling = synced(handle, 1..20);
+        let rolling: Vec<_> = (1..20).map(|index| synced(handle, index..index + 1)).collect();
         machine.run_until_idle();
-        first.try_take().unwrap().unwrap();
-        rolling.try_take().unwrap().unwrap();
+        all_ok(rolling.into_iter().chain([first]));
         let trace = machine.take_trace();
         let place = |what: &str| trace.iter().position(|line| line.contains(what) && line.contains("-0.log")).unwrap();
         assert!(place(" sync ") < place(" set length "), "seed {seed}");
     }
+}
+
+#[test]
+fn the_next_round_is_written_while_a_sync_is_under_way() {
+    let is_written_before_sync = |seed| {
+        let machine = SimulatedEnvironment::new(seed);
+        // Each append fills a round.
+        let (_storage, logs) = start(&machine, &StorageConfig { round_bytes_max: 1, ..config() }, 2, SEGMENT_BYTES);
+        machine.start_trace();
+        let outcomes = [synced(&logs[0].0, 0..1), synced(&logs[1].0, 0..1)];
+        run_until(&machine, || logs[1].1.end_index() == RaftIndex::new(1));
+        let is_synced = syncs_of(&machine.take_trace(), 0) > 0;
+        machine.run_until_idle();
+        all_ok(outcomes);
+        !is_synced
+    };
+    assert!((0..50).any(is_written_before_sync));
 }
 
 #[test]

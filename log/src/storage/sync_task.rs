@@ -27,6 +27,7 @@ impl SyncTask {
         let is_finished = finished.is_some();
         let mut state = self.shared.lock();
         state.finished.extend(finished);
+        let is_awaited = is_finished || state.is_full;
         self.job = state.job.take();
         state.is_syncing = self.job.is_some();
         let step = match (&self.job, state.writer_ended) {
@@ -35,7 +36,7 @@ impl SyncTask {
             (None, false) => Step::Wait,
         };
         drop(state);
-        if is_finished {
+        if is_awaited {
             self.shared.wake_writer();
         }
         step

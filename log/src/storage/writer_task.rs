@@ -65,6 +65,7 @@ impl WriterTask {
         let mut state = self.shared.lock();
         let is_syncing = state.is_syncing;
         self.commit.prepare_job(&mut state.job, more_to_write && !is_syncing, now);
+        state.is_full = !self.commit.has_room();
         let has_job = state.job.is_some();
         drop(state);
         if has_job && !is_syncing {

@@ -49,8 +49,8 @@ impl LogWriter {
     }
 
     /// Tells whether frames that may be appended go into the active segment, so that appending them does not roll.
-    pub(crate) fn fits_active_segment(&self, frames: &[Frame]) -> bool {
-        let metas: Vec<_> = frames.iter().map(FrameMeta::of_frame).collect();
+    pub(crate) fn fits_active_segment<'a>(&self, frames: impl Iterator<Item = &'a Frame>) -> bool {
+        let metas: Vec<_> = frames.map(FrameMeta::of_frame).collect();
         metas.first().is_none_or(|first| !self.must_roll(first) && self.fitting(&metas) == metas.len())
     }
 

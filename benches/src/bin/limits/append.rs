@@ -6,7 +6,8 @@ use std::slice;
 use std::time::Instant;
 
 use tidelog_benches::batches::{Frames, identity};
-use tidelog_proto::frame::Frame;
+use tidelog_proto::frame::{FRAME_HEADER_BYTES, Frame};
+use tidelog_proto::segment_header::SEGMENT_HEADER_BYTES;
 
 use super::Outcome;
 use super::raw::{Pages, RawFile, settle};
@@ -26,11 +27,13 @@ pub(crate) fn measure(dir: &Path, scale: &Scale) -> Outcome<Section> {
         let pages = Pages::of(frames.iter().map(|frame| frame.body().as_ref()));
         let gigabytes = pages.bytes().len() as f64 / GB;
         let raw_path = dir.join("raw");
-        let positioned = || -> Outcome<f64> {
-            let file = RawFile::allocated(raw_path.clone(), scale.append_bytes)?;
+        let positioned = |piece_bytes: usize, position_bytes: u64| -> Outcome<f64> {
+            let file = RawFile::allocated(raw_path.clone(), position_bytes + scale.append_bytes)?;
             settle(dir)?;
-            Ok(gigabytes / file.write_at(pages.bytes(), batch_bytes)?.as_secs_f64())
+            Ok(gigabytes / file.write_at(pages.bytes(), piece_bytes, position_bytes)?.as_secs_f64())
         };
+        let whole_pages = || positioned(batch_bytes, 0);
+        let like_frames = || positioned(batch_bytes + FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES as u64);
         let plain = || -> Outcome<f64> {
             let file = RawFile::create(raw_path.clone())?;
             settle(dir)?;
@@ -48,13 +51,27 @@ pub(crate) fn measure(dir: &Path, scale: &Scale) -> Outcome<Section> {
             fs::remove_dir_all(&log_dir)?;
             Ok(gigabytes / seconds)
         };
-        let contestants = vec![Contestant::new(positioned), Contestant::new(plain), Contestant::new(tidelog)];
+        let contestants = vec![
+            Contestant::new(whole_pages),
+            Contestant::new(like_frames),
+            Contestant::new(plain),
+            Contestant::new(tidelog),
+        ];
         let rounds = Rounds::run(scale.rounds, contestants)?;
-        rows.push(rounds.row(format!("{} KiB batches", batch_bytes / 1024), 2, 0));
+        let mut row = rounds.row(format!("{} KiB batches", batch_bytes / 1024), 3, 0);
+        row.cells.push(rounds.ratio(3, 1));
+        rows.push(row);
     }
     Ok(Section {
         title: "Append without sync, GB/s",
-        columns: vec!["pwrite, allocated", "write, growing file", "Tidelog", "Tidelog / pwrite"],
+        columns: vec![
+            "pwrite of whole pages",
+            "pwrite like frames",
+            "write, growing file",
+            "Tidelog",
+            "Tidelog / whole pages",
+            "Tidelog / like frames",
+        ],
         rows,
         targets: Vec::new(),
     })

@@ -104,15 +104,13 @@ fn measure(only: &[Part], dir: &Path, scale: &Scale) -> Outcome<Vec<Section>> {
     if wants(Part::Read) {
         add(read::measure(dir, scale)?);
     }
-    if wants(Part::Lookup) || wants(Part::Open) {
-        let log = sample_log::write(&dir.join("large"), scale.large_log_bytes)?;
-        if wants(Part::Lookup) {
-            add(lookup::measure(&log, scale)?);
-        }
-        if wants(Part::Open) {
-            let small = sample_log::write(&dir.join("small"), scale.small_log_bytes)?;
-            add(open::measure(&small, &log, scale)?);
-        }
+    if wants(Part::Lookup) {
+        add(lookup::measure(dir, scale)?);
+    }
+    if wants(Part::Open) {
+        let large = sample_log::write(&dir.join("large"), scale.large_log_bytes)?;
+        let small = sample_log::write(&dir.join("small"), scale.small_log_bytes)?;
+        add(open::measure(&small, &large, scale)?);
     }
     Ok(sections)
 }

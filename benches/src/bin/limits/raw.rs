@@ -64,11 +64,11 @@ impl RawFile {
         Ok(raw)
     }
 
-    /// Writes all bytes by positioned writes of `piece_bytes`.
-    pub(crate) fn write_at(&self, bytes: &[u8], piece_bytes: usize) -> io::Result<Duration> {
+    /// Writes all bytes by positioned writes of `piece_bytes`, the first of them at `position_bytes`.
+    pub(crate) fn write_at(&self, bytes: &[u8], piece_bytes: usize, position_bytes: u64) -> io::Result<Duration> {
         let start = Instant::now();
         for (number, piece) in bytes.chunks(piece_bytes).enumerate() {
-            self.file.write_all_at(piece, (number * piece_bytes) as u64)?;
+            self.file.write_all_at(piece, position_bytes + (number * piece_bytes) as u64)?;
         }
         Ok(start.elapsed())
     }
@@ -97,54 +97,45 @@ pub(crate) enum SyncMethod {
     Filesystem,
 }
 
-/// Two threads that make bytes durable: one writes, one syncs what was written meanwhile.
+/// Two threads that make bytes durable: one writes, one syncs what was written meanwhile. The first never waits.
 pub(crate) struct GroupCommit<'a> {
     pub(crate) files: &'a [RawFile],
     pub(crate) dir: &'a File,
     pub(crate) method: SyncMethod,
     pub(crate) piece_bytes: usize,
-    /// How much may be written and not yet durable.
-    pub(crate) in_flight_bytes: u64,
 }
 
 impl GroupCommit<'_> {
     /// Writes all bytes, each piece to the next file, and tells when the last was durable.
     pub(crate) fn run(&self, bytes: &[u8]) -> io::Result<Duration> {
         let pieces = bytes.len().div_ceil(self.piece_bytes) as u64;
-        let in_flight_max = self.in_flight_bytes / self.piece_bytes as u64;
-        // Pieces, counted from the first.
-        let (written, durable) = (AtomicU64::new(0), AtomicU64::new(0));
-        let writer = thread::current();
+        // All of them as well when no more will come, because a write has failed.
+        let written = AtomicU64::new(0);
         let start = Instant::now();
         thread::scope(|scope| {
-            let syncer = scope.spawn(|| {
-                let outcome = self.sync_until(pieces, &written, &durable, &writer);
-                // Whatever came of it, nobody is to wait for it any longer.
-                durable.store(u64::MAX, Ordering::Release);
-                writer.unpark();
-                outcome
-            });
-            for (number, piece) in bytes.chunks(self.piece_bytes).enumerate() {
-                while (number as u64).saturating_sub(durable.load(Ordering::Acquire)) >= in_flight_max {
-                    thread::park();
-                }
-                let (round, file) = (number / self.files.len(), number % self.files.len());
-                self.files[file].file.write_all_at(piece, (round * self.piece_bytes) as u64)?;
-                written.store(number as u64 + 1, Ordering::Release);
+            let syncer = scope.spawn(|| self.sync_until(pieces, &written));
+            let outcome = self.write(bytes, |count| {
+                written.store(count, Ordering::Release);
                 syncer.thread().unpark();
-            }
-            syncer.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+            });
+            written.store(pieces, Ordering::Release);
+            syncer.thread().unpark();
+            outcome.and(syncer.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
         })?;
         Ok(start.elapsed())
     }
 
-    fn sync_until(
-        &self,
-        pieces: u64,
-        written: &AtomicU64,
-        durable: &AtomicU64,
-        writer: &thread::Thread,
-    ) -> io::Result<()> {
+    /// Tells `note` after each piece how many were written.
+    fn write(&self, bytes: &[u8], note: impl Fn(u64)) -> io::Result<()> {
+        for (number, piece) in bytes.chunks(self.piece_bytes).enumerate() {
+            let (round, file) = (number / self.files.len(), number % self.files.len());
+            self.files[file].file.write_all_at(piece, (round * self.piece_bytes) as u64)?;
+            note(number as u64 + 1);
+        }
+        Ok(())
+    }
+
+    fn sync_until(&self, pieces: u64, written: &AtomicU64) -> io::Result<()> {
         let mut synced = 0;
         while synced < pieces {
             let target = written.load(Ordering::Acquire);
@@ -163,8 +154,6 @@ impl GroupCommit<'_> {
                 }
             }
             synced = target;
-            durable.store(synced, Ordering::Release);
-            writer.unpark();
         }
         Ok(())
     }

@@ -12,7 +12,8 @@ pub(crate) struct Scale {
     pub(crate) append_bytes: u64,
     /// Written in each turn of group commit.
     pub(crate) durable_bytes: u64,
-    /// How much of that may be on its way, for both sides.
+    /// How much of that may be on its way to Tidelog's disk. All that its queue takes by default: some of it is being
+    /// synced and some is being written.
     pub(crate) in_flight_bytes: u64,
     pub(crate) batch_bytes: [usize; 2],
     pub(crate) partitions: [u32; 3],
@@ -20,6 +21,8 @@ pub(crate) struct Scale {
     pub(crate) read_bytes: u64,
     pub(crate) small_log_bytes: u64,
     pub(crate) large_log_bytes: u64,
+    /// Batches of the logs in which is looked up.
+    pub(crate) lookup_batch_bytes: [usize; 2],
     /// Lookups in each turn.
     pub(crate) lookups: u64,
 }
@@ -31,12 +34,13 @@ impl Scale {
             rounds,
             append_bytes: 512 * MIB,
             durable_bytes: GIB,
-            in_flight_bytes: 16 * MIB,
+            in_flight_bytes: 64 * MIB,
             batch_bytes: [16 * KIB, 256 * KIB],
             partitions: [1, 8, 64],
             read_bytes: GIB,
             small_log_bytes: GIB,
             large_log_bytes: 10 * GIB,
+            lookup_batch_bytes: [4 * KIB, 16 * KIB],
             lookups: 100_000,
         }
     }
