@@ -257,7 +257,7 @@ impl<E: IndexEntry> SparseIndex<E> {
             Some(mapping) => mapping.read_exact_at(&mut bytes, file_bytes(number))?,
             None => self.file()?.read_exact_at(&mut bytes, file_bytes(number))?,
         }
-        decode(bytes).map(Some)
+        if is_sound(&bytes) { Ok(Some(E::decode(bytes))) } else { Err(changed()) }
     }
 
     /// Writes what waits in memory and the header, cuts the file to its length and makes it durable. Where the file does not
@@ -364,33 +364,40 @@ pub(crate) fn open_header(
     Ok(header.map(|header| (file, header)))
 }
 
-fn decode<E: IndexEntry>(bytes: [u8; ENTRY_BYTES]) -> io::Result<E> {
-    let changed = || io::Error::new(io::ErrorKind::InvalidData, "an index entry has changed since it was checked");
-    if is_sound(&bytes) { Ok(E::decode(bytes)) } else { Err(changed()) }
-}
-
 /// Searches the written entries through the mapping, then the pending ones.
 fn search<E: IndexEntry>(entries: &Entries<E>, before: impl Fn(&E) -> bool) -> io::Result<Option<(usize, E)>> {
-    let entry_at = |number: usize| -> io::Result<E> {
+    let entry_at = |number: usize| -> io::Result<(E, bool)> {
         if let Some(pending) = number.checked_sub(entries.written) {
-            return entries.pending.get(pending).copied().ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
+            let entry = entries.pending.get(pending).copied();
+            return entry.map(|entry| (entry, true)).ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
         }
         let mapping = entries.mapping.as_ref().ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut bytes = [0; ENTRY_BYTES];
         mapping.read_exact_at(&mut bytes, file_bytes(number))?;
-        decode(bytes)
+        Ok((E::decode(bytes), is_sound(&bytes)))
     };
     let (mut low, mut high) = (0, entries.len());
-    let mut found = None;
     while low < high {
         let middle = low + (high - low) / 2;
-        let entry = entry_at(middle)?;
-        if before(&entry) {
-            found = Some((middle, entry));
+        if before(&entry_at(middle)?.0) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    Ok(found)
+    // Whatever led here: what lies left and right of the place decides, if both are what was written.
+    let sound = |number| match entry_at(number)? {
+        (entry, true) => Ok(entry),
+        (_, false) => Err(changed()),
+    };
+    if low < entries.len() && before(&sound(low)?) {
+        return Err(changed());
+    }
+    let Some(number) = low.checked_sub(1) else { return Ok(None) };
+    let entry = sound(number)?;
+    if before(&entry) { Ok(Some((number, entry))) } else { Err(changed()) }
+}
+
+fn changed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "an index entry has changed since it was written")
 }

@@ -22,8 +22,8 @@
 //! let produced = builder.finish()?;
 //!
 //! // The leader checks it, gives it its place in the log, and frames it as a Raft entry.
-//! validate_produced(&produced, &ProduceLimits::default())?;
-//! let batch = produced.assigned(Offset::new(40), LeaderEpoch::new(3))?;
+//! let batch = validate_produced(produced, &ProduceLimits::default())?;
+//! let batch = batch.assigned(Offset::new(40), LeaderEpoch::new(3))?;
 //! let seed = FrameSeed::new(TopicId::new([7; 16]), PartitionId::new(0));
 //! let stamp = FrameStamp {
 //!     term: RaftTerm::new(3),

@@ -62,7 +62,7 @@ impl LogWriter {
                 return Err(AppendError::ForeignFrame { frame: number });
             }
             // Recovery would take what does not fit its checksum for a torn write, and cut it with all behind it.
-            frame.view().verify_body().map_err(|error| AppendError::Frame { frame: number, error })?;
+            frame.verify().map_err(|error| AppendError::Frame { frame: number, error })?;
             let meta = FrameMeta::of_frame(frame);
             chain.check(&meta, Density::Dense).map_err(|error| AppendError::Chain { frame: number, error })?;
             chain.advance(&meta);

@@ -53,9 +53,12 @@ impl RecordBatch {
     /// # Errors
     /// If the numbers do not fit the batch.
     pub fn assigned(self, base_offset: Offset, leader_epoch: LeaderEpoch) -> Result<Self, AssignError> {
+        // The CRC covers neither of the two.
+        let is_verified = self.is_verified();
         let mut bytes = self.into_bytes().try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
         assign(&mut bytes, base_offset, leader_epoch)?;
-        Ok(Self::parse(bytes.freeze())?)
+        let bytes = bytes.freeze();
+        Ok(if is_verified { Self::parse_verified(bytes)? } else { Self::parse(bytes)? })
     }
 }
 

@@ -43,5 +43,5 @@ pub(super) fn seal_batch(mut bytes: Vec<u8>) -> Result<RecordBatch, BatchError> 
     let mut fields = HeaderFields::new(&mut bytes);
     fields.put(at::LENGTH, length.to_be_bytes());
     fields.seal();
-    RecordBatch::parse(bytes.into())
+    RecordBatch::parse_verified(bytes.into())
 }

@@ -38,11 +38,12 @@ impl Default for ProduceLimits {
     }
 }
 
-/// Checks a batch as a producer sent it: size, CRC and counts, and the records where they are walked.
+/// Checks a batch as a producer sent it: size, CRC and counts, and the records where they are walked. Gives it back as
+/// verified.
 ///
 /// # Errors
 /// The first thing found wrong; nothing of the batch is to be stored then.
-pub fn validate_produced(batch: &RecordBatch, limits: &ProduceLimits) -> Result<(), ProduceError> {
+pub fn validate_produced(batch: RecordBatch, limits: &ProduceLimits) -> Result<RecordBatch, ProduceError> {
     let header = batch.header();
     if header.total_bytes() > limits.batch_bytes_max {
         return Err(ProduceError::TooLarge {
@@ -50,12 +51,13 @@ pub fn validate_produced(batch: &RecordBatch, limits: &ProduceLimits) -> Result<
             batch_bytes_max: limits.batch_bytes_max,
         });
     }
-    batch.verify_crc()?;
+    let batch = batch.verified()?;
+    let header = batch.header();
     check_header(header, limits)?;
     if header.compression() == Compression::None || limits.walk_compressed {
-        check_records(batch, limits)?;
+        check_records(&batch, limits)?;
     }
-    Ok(())
+    Ok(batch)
 }
 
 fn check_header(header: BatchHeader<'_>, limits: &ProduceLimits) -> Result<(), ProduceError> {

@@ -6,12 +6,22 @@ use super::{BATCH_HEADER_BYTES, BATCH_PREFIX_BYTES, BatchError, BatchHeader};
 
 /// One record batch: a sane header and exactly the bytes that it declares.
 ///
-/// The CRC is not part of the guarantee: [`RecordBatch::verify_crc`] reads every byte, and its
-/// caller knows whether that has been done before. Cloning shares the bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The CRC is not part of the guarantee, since checking it reads every byte. Whether that has been done goes with the
+/// batch, so that it is done once: [`RecordBatch::is_verified`]. Cloning shares the bytes.
+#[derive(Clone, Debug)]
 pub struct RecordBatch {
     bytes: Bytes,
+    /// The bytes fit their CRC. Says nothing about which batch it is: equal bytes are equal batches.
+    is_verified: bool,
 }
+
+impl PartialEq for RecordBatch {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for RecordBatch {}
 
 impl RecordBatch {
     /// Takes `bytes` as one batch.
@@ -27,7 +37,12 @@ impl RecordBatch {
         if available > declared {
             return Err(BatchError::TrailingBytes { declared, available });
         }
-        Ok(Self { bytes })
+        Ok(Self { bytes, is_verified: false })
+    }
+
+    /// Takes bytes whose CRC was just computed, or checked.
+    pub(crate) fn parse_verified(bytes: Bytes) -> Result<Self, BatchError> {
+        Ok(Self { is_verified: true, ..Self::parse(bytes)? })
     }
 
     /// Returns the header.
@@ -55,6 +70,23 @@ impl RecordBatch {
     #[must_use]
     pub fn records_bytes(&self) -> Bytes {
         self.bytes.slice(BATCH_HEADER_BYTES..)
+    }
+
+    /// Returns the batch with its CRC-32C checked, if that has not been done yet.
+    ///
+    /// # Errors
+    /// [`BatchError::Checksum`] if it does not fit.
+    pub fn verified(self) -> Result<Self, BatchError> {
+        if !self.is_verified {
+            self.verify_crc()?;
+        }
+        Ok(Self { is_verified: true, ..self })
+    }
+
+    /// Tells whether the bytes are known to fit their CRC: they were built or verified in this process.
+    #[must_use]
+    pub const fn is_verified(&self) -> bool {
+        self.is_verified
     }
 
     /// Checks the CRC-32C, which covers everything from the attributes on.

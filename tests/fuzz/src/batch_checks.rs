@@ -112,7 +112,7 @@ fn check_produced(
         decode: LIMITS,
         ..ProduceLimits::default()
     };
-    let outcome = validate_produced(batch, &limits);
+    let outcome = validate_produced(batch.clone(), &limits);
     if let Err(error) = outcome {
         assert!(!error.to_string().is_empty());
         let _ = error.error_code();
@@ -232,5 +232,5 @@ fn check_built_again(records: &[Record], choice: u8) {
         assert_eq!(found, &Record { offset: Offset::new(number), ..record.clone() });
     }
     let limits = ProduceLimits { headers_max: u32::MAX, walk_compressed: true, ..ProduceLimits::default() };
-    assert_eq!(validate_produced(&built, &limits), Ok(()));
+    assert_eq!(validate_produced(built.clone(), &limits), Ok(built));
 }
