@@ -44,6 +44,28 @@ fn fields_of_a_newer_version_are_ignored() {
     assert_eq!(v1::TopicRef::decode(encoded.as_slice()), Ok(known));
 }
 
+/// An empty element of a list takes two bytes on the wire. How much memory a request can claim follows from this.
+#[test]
+fn an_empty_element_of_a_request_takes_at_most_128_bytes() {
+    for (element, bytes) in [
+        ("ProduceBatch", size_of::<v1::ProduceBatch>()),
+        ("NewRecord", size_of::<v1::NewRecord>()),
+        ("RecordHeader", size_of::<v1::RecordHeader>()),
+        ("FetchCommand", size_of::<v1::FetchCommand>()),
+        ("ListOffsetsQuery", size_of::<v1::ListOffsetsQuery>()),
+        ("TopicRef", size_of::<v1::TopicRef>()),
+        ("NewTopic", size_of::<v1::NewTopic>()),
+        ("NewConfig", size_of::<v1::NewConfig>()),
+        ("TopicConfigChanges", size_of::<v1::TopicConfigChanges>()),
+        ("ConfigChange", size_of::<v1::ConfigChange>()),
+        ("ConfigResource", size_of::<v1::ConfigResource>()),
+        ("TopicPartitionCount", size_of::<v1::TopicPartitionCount>()),
+        ("DeleteRecordsPartition", size_of::<v1::DeleteRecordsPartition>()),
+    ] {
+        assert!(bytes <= 128, "{element}: {bytes}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_a_request_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
