@@ -28,10 +28,6 @@ model-cases N='100000':
 crash-seeds N='100000':
     TIDELOG_CRASH_SEEDS={{ N }} cargo test --release -p tidelog-tests crash_seeds
 
-# Write the listing of the published API anew, after a change that is meant
-api-listing:
-    TIDELOG_UPDATE_LISTING=1 cargo test -p tidelog-proto the_published_api_is_as_listed
-
 # Run everything that a change must pass before it is merged
 ci:
     .ci/run
@@ -39,3 +35,7 @@ ci:
 # Check licences and sources of all dependencies, and whether one of them has a known weakness
 deny:
     cargo deny check
+
+# Write the listing of the published API anew, after a change that is meant
+api-listing:
+    TIDELOG_UPDATE_LISTING=1 cargo test -p tidelog-proto the_published_api_is_as_listed
