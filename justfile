@@ -43,3 +43,7 @@ ci:
 # Check licences and sources of all dependencies, and whether one of them has a known weakness
 deny:
     cargo deny check
+
+# Write the listing of the published API anew, after a change that is meant
+api-listing:
+    TIDELOG_UPDATE_LISTING=1 cargo test -p tidelog-proto the_published_api_is_as_listed

@@ -22,10 +22,16 @@ const EVERYTHING: &[&str] =
 /// library behind `raft`.
 const CONFINED: [(&str, &[&str]); 4] = [
     ("tokio", &["raft", "server", "client", "cli", "tests", "benches"]),
-    ("tonic", &["raft", "server", "client", "cli", "tests", "benches"]),
+    ("tonic", &["proto", "raft", "server", "client", "cli", "tests", "benches"]),
     ("prost", &["proto", "raft", "server", "client", "tests", "benches"]),
     ("openraft", &["raft"]),
 ];
+
+/// What brings a runtime's types along, so that it may only be an option of the lowest floor: folder and dependencies.
+const OPTIONS: (&str, [&str; 2]) = ("proto", ["tonic", "tonic-prost"]);
+
+/// The floors above `proto` that live without a network: they take it as it is, without its options.
+const WITHOUT_NETWORK: [&str; 1] = ["log"];
 
 /// Complains about every edge that points upwards or sideways.
 pub(super) fn complaints(manifests: &[Manifest]) -> Vec<String> {
@@ -42,7 +48,16 @@ fn manifest_complaints(manifest: &Manifest) -> Vec<String> {
     if name != Some(package) {
         complaints.push(format!("{folder}: the package is named {name:?}, not {package}"));
     }
-    for (dependency, _) in manifest.dependencies() {
+    for (dependency, value) in manifest.dependencies() {
+        if *folder == OPTIONS.0 && OPTIONS.1.contains(&dependency) && !is_true(value.get("optional")) {
+            complaints.push(format!("{folder}: {dependency} must be optional"));
+        }
+        if WITHOUT_NETWORK.contains(&folder.as_str())
+            && dependency == "tidelog-proto"
+            && value.get("features").is_some()
+        {
+            complaints.push(format!("{folder}: needs no features of {dependency}"));
+        }
         if dependency.starts_with("tidelog") && !below.contains(&dependency) {
             complaints.push(format!("{folder}: may not depend on {dependency}"));
         }
@@ -52,7 +67,15 @@ fn manifest_complaints(manifest: &Manifest) -> Vec<String> {
             complaints.push(format!("{folder}: may not depend on {dependency}"));
         }
     }
+    let features = manifest.table.get("features");
+    if *folder == OPTIONS.0 && features.is_some_and(|features| features.get("default").is_some()) {
+        complaints.push(format!("{folder}: has no default features"));
+    }
     complaints
+}
+
+fn is_true(value: Option<&toml::Value>) -> bool {
+    value.and_then(toml::Value::as_bool) == Some(true)
 }
 
 #[cfg(test)]
@@ -83,6 +106,18 @@ mod tests {
             let manifest = format!("package.name = 'tidelog-log'\n[dependencies]\n{dependency}.workspace = true");
             assert_eq!(complaints_about("log", &manifest), [format!("log: may not depend on {dependency}")]);
         }
+    }
+
+    #[test]
+    fn a_network_that_is_always_on_is_found() {
+        let proto = |rest: &str| complaints_about("proto", &format!("package.name = 'tidelog-proto'\n{rest}"));
+        assert_eq!(proto("[dependencies]\ntonic = { workspace = true, optional = true }"), [""; 0]);
+        assert_eq!(proto("[dependencies]\ntonic.workspace = true"), ["proto: tonic must be optional"]);
+        assert_eq!(proto("[dependencies]\ntokio.workspace = true"), ["proto: may not depend on tokio"]);
+        assert_eq!(proto("[features]\ndefault = ['client']"), ["proto: has no default features"]);
+        let log =
+            "package.name = 'tidelog-log'\n[dependencies]\ntidelog-proto = { workspace = true, features = ['client'] }";
+        assert_eq!(complaints_about("log", log), ["log: needs no features of tidelog-proto"]);
     }
 
     #[test]

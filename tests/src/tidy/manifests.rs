@@ -3,6 +3,9 @@
 use super::source::{Source, contains_words};
 use super::tree::Manifest;
 
+/// Dependencies that only generated code names: folder and dependency.
+const NAMED_BY_GENERATED_CODE: [(&str, &str); 2] = [("proto", "tonic"), ("proto", "tonic-prost")];
+
 /// Complains about versions, sources and lints that a member chooses for itself.
 pub(super) fn complaints(root: &Manifest, members: &[Manifest]) -> Vec<String> {
     let mut complaints = Vec::new();
@@ -49,6 +52,9 @@ pub(super) fn unused(root: &Manifest, members: &[Manifest], sources: &[Source]) 
         let folder = format!("{}/", member.folder);
         for (name, _) in member.dependencies() {
             let word = name.replace('-', "_");
+            if NAMED_BY_GENERATED_CODE.contains(&(member.folder.as_str(), name)) {
+                continue;
+            }
             let mut own = sources.iter().filter(|source| source.path.starts_with(&folder));
             if !own.any(|source| contains_words(&source.code, &word)) {
                 complaints.push(format!("{folder}Cargo.toml: {name} is never used"));
