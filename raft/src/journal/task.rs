@@ -1,0 +1,64 @@
+//! The task that writes and syncs.
+
+use std::sync::Arc;
+
+use tidelog_log::environment::{Step, Task};
+
+use super::error::SaveError;
+use super::shared::{Request, Shared, Taken};
+use super::writer::JournalWriter;
+
+/// Saves whatever has gathered while the last round was written and synced, in one round, and tells everyone.
+pub(super) struct JournalTask {
+    shared: Arc<Shared>,
+    writer: JournalWriter,
+}
+
+impl JournalTask {
+    pub(super) fn new(shared: Arc<Shared>, writer: JournalWriter) -> Self {
+        Self { shared, writer }
+    }
+
+    fn save(&mut self, requests: Vec<Request>) {
+        let (entries, completions): (Vec<_>, Vec<_>) =
+            requests.into_iter().map(|Request { entry, completion }| (entry, completion)).unzip();
+        let outcome = self.writer.save(entries);
+        self.note_failure(&outcome);
+        completions.into_iter().for_each(|completion| completion(outcome.clone()));
+    }
+
+    /// Refuses what comes, before anybody is told why.
+    fn note_failure(&self, outcome: &Result<(), SaveError>) {
+        match outcome {
+            Err(SaveError::Failed { .. }) => self.shared.poison(),
+            Ok(()) | Err(SaveError::NoSpace { .. }) => {}
+        }
+    }
+}
+
+impl Task for JournalTask {
+    fn step(&mut self) -> Step {
+        let Taken { requests, noted, is_ticked, is_stopping } = self.shared.take();
+        self.writer.note(noted);
+        if !requests.is_empty() {
+            self.save(requests);
+            return Step::Again;
+        }
+        if is_stopping {
+            let ended = self.writer.close();
+            self.shared.lock().ended = Some(ended);
+            return Step::Done;
+        }
+        if is_ticked {
+            let outcome = self.writer.write_lazily();
+            self.note_failure(&outcome);
+        }
+        Step::Wait
+    }
+}
+
+impl Drop for JournalTask {
+    fn drop(&mut self) {
+        self.shared.abandon();
+    }
+}
