@@ -35,6 +35,19 @@ mod shared;
 mod task;
 mod writer;
 
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
+mod file_scan_tests;
+#[cfg(test)]
+mod journal_tests;
+#[cfg(test)]
+mod life_tests;
+#[cfg(test)]
+mod test_journals;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -45,7 +58,7 @@ use tidelog_log::LogIdentity;
 use tidelog_log::environment::{Environment, OpenMode};
 use tidelog_proto::ids::RaftIndex;
 
-pub use error::{CreateError, JournalFault, OpenError, SaveError, ShutdownError, SubmitError, Unknown};
+pub use error::{JournalFault, OpenError, SaveError, ShutdownError, SubmitError};
 
 use crate::hard_state::{HardState, PurgeMark, Vote};
 use file_header::{FILE_HEADER_BYTES, FileHeader, FileState};
@@ -81,16 +94,14 @@ const LIMITS: Limits = Limits { file_bytes_min: FILE_BYTES_MIN, requests_max: RE
 /// missing later has lost votes.
 ///
 /// # Errors
-/// There is one, or the machine failed; then it can be tried again.
-pub fn create(environment: &dyn Environment, dir: &Path) -> Result<(), CreateError> {
+/// `AlreadyExists` where there is one, or what is left of one. After anything else it can be tried again.
+pub fn create(environment: &dyn Environment, dir: &Path) -> io::Result<()> {
     create_with(environment, dir, LIMITS)
 }
 
-fn create_with(environment: &dyn Environment, dir: &Path, limits: Limits) -> Result<(), CreateError> {
-    let io_error = |error| CreateError::Io { dir: dir.to_owned(), error };
-    let names = environment.list_files(dir).map_err(io_error)?;
-    if let Some(name) = names.iter().find(|name| FILES.contains(&name.as_str())) {
-        return Err(CreateError::Exists { path: dir.join(name) });
+fn create_with(environment: &dyn Environment, dir: &Path, limits: Limits) -> io::Result<()> {
+    if environment.list_files(dir)?.iter().any(|name| FILES.contains(&name.as_str())) {
+        return Err(io::ErrorKind::AlreadyExists.into());
     }
     let header = FileHeader {
         state: FileState::Live,
@@ -101,15 +112,12 @@ fn create_with(environment: &dyn Environment, dir: &Path, limits: Limits) -> Res
     };
     let path = dir.join(FILES[0]);
     let temporary = dir.join(format!("{}.{TEMPORARY_ENDING}", FILES[0]));
-    let make = || -> io::Result<()> {
-        let file = environment.open_file(&temporary, OpenMode::CreateEmpty)?;
-        file.allocate(0..limits.file_bytes_min.max(FILE_HEADER_BYTES as u64))?;
-        file.write_all_at(&header.encode(), 0)?;
-        file.sync_data()?;
-        environment.rename(&temporary, &path)?;
-        environment.sync_dir(dir)
-    };
-    make().map_err(io_error)
+    let file = environment.open_file(&temporary, OpenMode::CreateEmpty)?;
+    file.allocate(0..limits.file_bytes_min.max(FILE_HEADER_BYTES as u64))?;
+    file.write_all_at(&header.encode(), 0)?;
+    file.sync_data()?;
+    environment.rename(&temporary, &path)?;
+    environment.sync_dir(dir)
 }
 
 /// The journal of one data directory, whose lock the caller holds.
@@ -140,7 +148,10 @@ impl Journal {
     ) -> Result<(Self, BTreeMap<LogIdentity, HardState>), OpenError> {
         let recovered = recovery::recover(environment.as_ref(), dir)?;
         let writer = JournalWriter::start(Arc::clone(&environment), limits.file_bytes_min, recovered);
-        let writer = writer.map_err(|error| OpenError::Start { dir: dir.to_owned(), error })?;
+        let writer = writer.map_err(|error| match error {
+            SaveError::NoSpace { .. } => recovery::io_error(dir)(io::ErrorKind::StorageFull.into()),
+            SaveError::Failed { path, error } => OpenError::Io { path, error },
+        })?;
         let groups = writer.groups().clone().into_map();
         let shared = Arc::new(Shared::new(limits.requests_max));
         let task = JournalTask::new(Arc::clone(&shared), writer);
@@ -155,7 +166,7 @@ impl Journal {
         JournalHandle { shared: Arc::clone(&self.shared) }
     }
 
-    /// Writes committed indexes that were noted, without a sync. To be called every second or so: it also lets the journal
+    /// Writes committed indexes that were noted, without a sync but where the file is full. To be called every second or so: it also lets the journal
     /// tell damage to its last records from a torn tail.
     pub fn tick(&self) {
         self.shared.tick();

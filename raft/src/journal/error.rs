@@ -13,54 +13,41 @@ pub enum OpenError {
         /// The data directory.
         dir: PathBuf,
     },
-    /// Something that was durable is no longer what it was.
-    Damaged {
-        /// The file.
+    /// What is there cannot be believed.
+    Refused {
+        /// The file, or the data directory.
         path: PathBuf,
         /// What is wrong.
         fault: JournalFault,
     },
-    /// A later release wrote it.
-    Unknown {
-        /// The file.
-        path: PathBuf,
-        /// What is not known here.
-        unknown: Unknown,
-    },
-    /// What was found could not be saved again.
-    Start {
-        /// The data directory.
-        dir: PathBuf,
-        /// Why not.
-        error: SaveError,
-    },
-    /// The machine failed.
+    /// The machine failed, or its disk is full.
     Io {
         /// The file, or the data directory.
         path: PathBuf,
         /// What it answered.
-        error: io::Error,
+        error: Arc<io::Error>,
     },
 }
 
 impl OpenError {
-    /// Tells whether votes are lost that others may count on: the directory counts as wiped, and whatever is in it may
-    /// not vote again under its old identity. Otherwise the same opening may succeed when its cause is gone.
+    /// Tells whether votes are lost that others may count on: the directory counts as wiped, and nothing in it may vote
+    /// again under its old identity. Otherwise the same opening may succeed when its cause is gone.
     #[must_use]
     pub fn counts_as_wiped(&self) -> bool {
         match self {
-            Self::Missing { .. } | Self::Damaged { .. } => true,
-            Self::Unknown { .. } | Self::Start { .. } | Self::Io { .. } => false,
+            Self::Missing { .. } => true,
+            Self::Refused { fault, .. } => fault.is_damage(),
+            Self::Io { .. } => false,
         }
     }
 }
 
-/// What is wrong with a journal file.
+/// What is wrong with a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JournalFault {
     /// Neither file is live: the one that was has lost its header, or is gone.
     NotLive,
-    /// Longer than a journal gets.
+    /// A file is longer than a journal gets.
     Length {
         /// Length of the file.
         len_bytes: u64,
@@ -84,15 +71,13 @@ pub enum JournalFault {
         /// Position of the record, or 0 for the header.
         position_bytes: u64,
     },
-}
-
-/// What a later release wrote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unknown {
-    /// A file of this version.
-    Version(u16),
-    /// A record of this kind.
-    Kind {
+    /// A later release wrote the file.
+    UnknownVersion {
+        /// Version of the file.
+        version: u16,
+    },
+    /// A later release wrote a record.
+    UnknownKind {
         /// Number of the kind.
         kind: u16,
         /// Position of the record.
@@ -100,21 +85,15 @@ pub enum Unknown {
     },
 }
 
-/// Files for a new journal that were not made.
-#[derive(Debug)]
-pub enum CreateError {
-    /// There is a journal, or what is left of one.
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The machine failed.
-    Io {
-        /// The data directory.
-        dir: PathBuf,
-        /// What it answered.
-        error: io::Error,
-    },
+impl JournalFault {
+    fn is_damage(self) -> bool {
+        match self {
+            Self::NotLive | Self::Length { .. } | Self::Base { .. } | Self::Record { .. } | Self::Content { .. } => {
+                true
+            }
+            Self::UnknownVersion { .. } | Self::UnknownKind { .. } => false,
+        }
+    }
 }
 
 /// Something that was not saved. It may, or may not, be there after a restart.
@@ -170,9 +149,7 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { dir } => write!(f, "{}: there is no journal", dir.display()),
-            Self::Damaged { path, fault } => write!(f, "{}: {fault}", path.display()),
-            Self::Unknown { path, unknown } => write!(f, "{}: {unknown}", path.display()),
-            Self::Start { dir, error } => write!(f, "{}: the journal does not start: {error}", dir.display()),
+            Self::Refused { path, fault } => write!(f, "{}: {fault}", path.display()),
             Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
         }
     }
@@ -189,26 +166,10 @@ impl fmt::Display for JournalFault {
                 "record {sequence} at byte {position_bytes} is damaged, and was durable as all below {durable_end}"
             ),
             Self::Content { position_bytes } => write!(f, "a field is out of bounds at byte {position_bytes}"),
-        }
-    }
-}
-
-impl fmt::Display for Unknown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Version(version) => write!(f, "version {version} is not known here"),
-            Self::Kind { kind, position_bytes } => {
+            Self::UnknownVersion { version } => write!(f, "version {version} is not known here"),
+            Self::UnknownKind { kind, position_bytes } => {
                 write!(f, "a record of kind {kind} at byte {position_bytes} is not known here")
             }
-        }
-    }
-}
-
-impl fmt::Display for CreateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exists { path } => write!(f, "{}: there is a journal already", path.display()),
-            Self::Io { dir, error } => write!(f, "{}: {error}", dir.display()),
         }
     }
 }
@@ -242,7 +203,6 @@ impl fmt::Display for ShutdownError {
 }
 
 impl std::error::Error for OpenError {}
-impl std::error::Error for CreateError {}
 impl std::error::Error for SaveError {}
 impl std::error::Error for SubmitError {}
 impl std::error::Error for ShutdownError {}

@@ -3,6 +3,7 @@
 //! Layout, little-endian: `magic [8] | version u16 | state u16 | reserved u32 | generation u64 | salt u64 |
 //! first_sequence u64 | base_end u64 | reserved [12] | crc u32`.
 
+use super::error::JournalFault;
 use super::record::{RECORD_ALIGNMENT, SEQUENCE_MAX};
 
 /// Bytes of the header. It lies within one sector, so a crash leaves the old one or the new one.
@@ -49,17 +50,6 @@ impl FileSeed {
     }
 }
 
-/// What stands where a header should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HeaderFault {
-    /// No checksum that holds: never written, torn, or damaged.
-    NoHeader,
-    /// Whole, but of a later release.
-    Unknown { version: u16 },
-    /// Whole, but a field is out of bounds.
-    Content,
-}
-
 impl FileHeader {
     pub(super) fn seed(&self) -> FileSeed {
         let mut hasher = crc32fast::Hasher::new();
@@ -87,36 +77,40 @@ impl FileHeader {
         bytes.try_into().expect("the fields add up to the header")
     }
 
-    /// Reads a header.
+    /// Reads a header; `None` where there is none whose checksum holds: never written, torn, or damaged.
     ///
     /// # Errors
-    /// There is none, or none that is known here.
-    pub(super) fn decode(bytes: &[u8; FILE_HEADER_BYTES]) -> Result<Self, HeaderFault> {
-        let (covered, crc) = bytes.split_last_chunk::<4>().ok_or(HeaderFault::NoHeader)?;
+    /// It is whole, but of a later release, or a field is out of bounds.
+    pub(super) fn decode(bytes: &[u8; FILE_HEADER_BYTES]) -> Result<Option<Self>, JournalFault> {
+        let Some((covered, crc)) = bytes.split_last_chunk::<4>() else { return Ok(None) };
         if crc32fast::hash(covered) != u32::from_le_bytes(*crc) {
-            return Err(HeaderFault::NoHeader);
+            return Ok(None);
         }
         let (words, reserved) = covered.as_chunks::<8>();
-        let &[magic, [v0, v1, s0, s1, zeros @ ..], ref numbers @ .., zero] = words else {
-            return Err(HeaderFault::NoHeader);
+        let &[magic, [v0, v1, s0, s1, zeros @ ..], generation, salt, first, base_end, zero] = words else {
+            return Ok(None);
         };
         let version = u16::from_le_bytes([v0, v1]);
         if magic != MAGIC || version != VERSION {
-            return Err(HeaderFault::Unknown { version });
+            return Err(JournalFault::UnknownVersion { version });
         }
-        let state = match u16::from_le_bytes([s0, s1]) {
-            1 => FileState::Live,
-            2 => FileState::Retired,
-            _ => return Err(HeaderFault::Content),
+        let content = JournalFault::Content { position_bytes: 0 };
+        let header = Self {
+            state: match u16::from_le_bytes([s0, s1]) {
+                1 => FileState::Live,
+                2 => FileState::Retired,
+                _ => return Err(content),
+            },
+            generation: u64::from_le_bytes(generation),
+            salt: u64::from_le_bytes(salt),
+            first_sequence: u64::from_le_bytes(first),
+            base_end_bytes: u64::from_le_bytes(base_end),
         };
-        let [generation, salt, first_sequence, base_end_bytes] =
-            <[[u8; 8]; 4]>::try_from(numbers).map_err(|_| HeaderFault::Content)?.map(u64::from_le_bytes);
-        let is_possible = generation <= GENERATION_MAX
-            && first_sequence <= SEQUENCE_MAX
-            && base_end_bytes >= FILE_HEADER_BYTES as u64
-            && base_end_bytes.is_multiple_of(RECORD_ALIGNMENT as u64);
-        let is_reserved = (zeros, zero, reserved) == ([0; 4], [0; 8], &[0; 4]);
-        let header = Self { state, generation, salt, first_sequence, base_end_bytes };
-        if is_possible && is_reserved { Ok(header) } else { Err(HeaderFault::Content) }
+        let is_possible = header.generation <= GENERATION_MAX
+            && header.first_sequence <= SEQUENCE_MAX
+            && header.base_end_bytes >= FILE_HEADER_BYTES as u64
+            && header.base_end_bytes.is_multiple_of(RECORD_ALIGNMENT as u64)
+            && (zeros, zero, reserved) == ([0; 4], [0; 8], &[0; 4]);
+        if is_possible { Ok(Some(header)) } else { Err(content) }
     }
 }

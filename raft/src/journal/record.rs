@@ -7,6 +7,7 @@
 use tidelog_log::LogIdentity;
 use tidelog_proto::ids::{PartitionId, RaftIndex, RaftTerm, TopicId};
 
+use super::error::JournalFault;
 use super::file_header::FileSeed;
 use crate::hard_state::{PurgeMark, Vote};
 use crate::replica_id::ReplicaId;
@@ -51,16 +52,9 @@ pub(super) struct Stamp {
 /// A record whose checksum holds.
 #[derive(Debug)]
 pub(super) struct SoundRecord<'a> {
-    pub(super) kind: u16,
+    kind: u16,
     pub(super) stamp: Stamp,
     payload: &'a [u8],
-}
-
-/// A sound record that means nothing here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RecordFault {
-    UnknownKind,
-    Content,
 }
 
 impl Entry {
@@ -131,17 +125,17 @@ impl<'a> SoundRecord<'a> {
         RECORD_HEADER_BYTES + self.payload.len()
     }
 
-    /// Reads what it says.
+    /// Reads what it says. Its position is for the error.
     ///
     /// # Errors
     /// The kind is of a later release, or a field is out of bounds.
-    pub(super) fn entry(&self) -> Result<Entry, RecordFault> {
-        let content = RecordFault::Content;
+    pub(super) fn entry(&self, position_bytes: u64) -> Result<Entry, JournalFault> {
+        let content = JournalFault::Content { position_bytes };
         match self.kind {
             1..=4 => {}
             5 if self.payload.is_empty() => return Ok(Entry::Durable),
             5 => return Err(content),
-            _ => return Err(RecordFault::UnknownKind),
+            kind => return Err(JournalFault::UnknownKind { kind, position_bytes }),
         }
         let (group, numbers) = self.payload.split_first_chunk::<GROUP_BYTES>().ok_or(content)?;
         let (topic_id, rest) = group.split_first_chunk::<16>().ok_or(content)?;

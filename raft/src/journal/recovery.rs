@@ -7,9 +7,9 @@ use std::sync::Arc;
 use tidelog_log::environment::{Environment, OpenMode, StorageFile};
 
 use super::FILE_BYTES_MAX;
-use super::error::{JournalFault, OpenError, Unknown};
-use super::file_header::{FILE_HEADER_BYTES, FileHeader, FileState, HeaderFault};
-use super::file_scan::{Scan, ScanError, scan};
+use super::error::{JournalFault, OpenError};
+use super::file_header::{FILE_HEADER_BYTES, FileHeader, FileState};
+use super::file_scan::{Scan, scan};
 
 /// Names of the two files in the data directory.
 pub(super) const FILES: [&str; 2] = ["journal.a", "journal.b"];
@@ -58,7 +58,7 @@ pub(super) fn recover(environment: &dyn Environment, dir: &Path) -> Result<Recov
     };
     let (live, spare, spare_name) = if is_second { (second, first, FILES[0]) } else { (first, second, FILES[1]) };
     let (Some(live), Some(live_header)) = (live, live_headers[usize::from(is_second)]) else {
-        return Err(OpenError::Damaged { path: dir.to_owned(), fault: JournalFault::NotLive });
+        return Err(OpenError::Refused { path: dir.to_owned(), fault: JournalFault::NotLive });
     };
     let scan = read(&live, &live_header)?;
     let spare = match spare {
@@ -71,28 +71,16 @@ pub(super) fn recover(environment: &dyn Environment, dir: &Path) -> Result<Recov
 
 fn open_file(environment: &dyn Environment, path: PathBuf) -> Result<Option<JournalFile>, OpenError> {
     let file = match environment.open_file(&path, OpenMode::ReadWrite) {
-        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(OpenError::Io { path, error }),
+        file => file.map_err(io_error(&path))?,
     };
     let len_bytes = file.len_bytes().map_err(io_error(&path))?;
-    let mut bytes = [0; FILE_HEADER_BYTES];
-    let header = if len_bytes < FILE_HEADER_BYTES as u64 {
-        Err(HeaderFault::NoHeader)
-    } else {
+    let mut header = None;
+    if len_bytes >= FILE_HEADER_BYTES as u64 {
+        let mut bytes = [0; FILE_HEADER_BYTES];
         file.read_exact_at(&mut bytes, 0).map_err(io_error(&path))?;
-        FileHeader::decode(&bytes)
-    };
-    let header = match header {
-        Ok(header) => Some(header),
-        Err(HeaderFault::NoHeader) => None,
-        Err(HeaderFault::Unknown { version }) => {
-            return Err(OpenError::Unknown { path, unknown: Unknown::Version(version) });
-        }
-        Err(HeaderFault::Content) => {
-            return Err(OpenError::Damaged { path, fault: JournalFault::Content { position_bytes: 0 } });
-        }
-    };
+        header = FileHeader::decode(&bytes).map_err(|fault| OpenError::Refused { path: path.clone(), fault })?;
+    }
     Ok(Some(JournalFile { path, file, len_bytes, header }))
 }
 
@@ -103,20 +91,16 @@ fn create_spare(environment: &dyn Environment, path: PathBuf) -> Result<JournalF
 
 fn read(live: &JournalFile, header: &FileHeader) -> Result<Scan, OpenError> {
     let JournalFile { path, file, len_bytes, .. } = live;
-    let damaged = |fault| OpenError::Damaged { path: path.clone(), fault };
-    let len = usize::try_from(*len_bytes)
-        .ok()
-        .filter(|_| *len_bytes <= FILE_BYTES_MAX)
-        .ok_or_else(|| damaged(JournalFault::Length { len_bytes: *len_bytes }))?;
-    let mut bytes = vec![0; len];
+    let refused = |fault| OpenError::Refused { path: path.clone(), fault };
+    if *len_bytes > FILE_BYTES_MAX {
+        return Err(refused(JournalFault::Length { len_bytes: *len_bytes }));
+    }
+    let mut bytes = vec![0; usize::try_from(*len_bytes).unwrap_or(usize::MAX)];
     file.read_exact_at(&mut bytes, 0).map_err(io_error(path))?;
-    scan(&bytes, header).map_err(|error| match error {
-        ScanError::Damaged(fault) => damaged(fault),
-        ScanError::Unknown(unknown) => OpenError::Unknown { path: path.clone(), unknown },
-    })
+    scan(&bytes, header).map_err(refused)
 }
 
 pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
-    move |error| OpenError::Io { path, error }
+    move |error| OpenError::Io { path, error: Arc::new(error) }
 }

@@ -14,6 +14,9 @@ use super::record::Entry;
 /// bound until the next record or tick.
 const NOTED_GROUPS_MAX: usize = 1 << 20;
 
+/// Committed indexes that wait for something to be written with.
+pub(super) type Noted = BTreeMap<LogIdentity, RaftIndex>;
+
 /// Takes the outcome of a request, once.
 pub(super) type Completion = Box<dyn FnOnce(Result<(), SaveError>) + Send>;
 
@@ -36,8 +39,7 @@ pub(super) struct Shared {
 pub(super) struct State {
     /// What is waiting, in the order of its submission.
     waiting: Vec<Request>,
-    /// Committed indexes that wait for something to be written with.
-    noted: BTreeMap<LogIdentity, RaftIndex>,
+    noted: Noted,
     /// What was noted is to be written now.
     is_ticked: bool,
     /// Why nothing is taken any more.
@@ -49,15 +51,14 @@ pub(super) struct State {
 /// What the task takes in one go.
 pub(super) struct Taken {
     pub(super) requests: Vec<Request>,
-    pub(super) noted: BTreeMap<LogIdentity, RaftIndex>,
+    pub(super) noted: Noted,
     pub(super) is_ticked: bool,
     pub(super) is_stopping: bool,
 }
 
 impl Shared {
     pub(super) fn new(requests_max: usize) -> Self {
-        let state =
-            State { waiting: Vec::new(), noted: BTreeMap::new(), is_ticked: false, refusal: None, ended: None };
+        let state = State { waiting: Vec::new(), noted: Noted::new(), is_ticked: false, refusal: None, ended: None };
         Self { state: Mutex::new(state), requests_max, task: OnceLock::new() }
     }
 
@@ -100,7 +101,7 @@ impl Shared {
         let is_ticked = std::mem::take(&mut state.is_ticked);
         let is_stopping = state.refusal == Some(SubmitError::Closed);
         let is_writing = !requests.is_empty() || is_ticked || is_stopping;
-        let noted = if is_writing { std::mem::take(&mut state.noted) } else { BTreeMap::new() };
+        let noted = if is_writing { std::mem::take(&mut state.noted) } else { Noted::new() };
         Taken { requests, noted, is_ticked, is_stopping }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidelog_log::environment::{Step, Task};
 
 use super::error::SaveError;
-use super::shared::{Request, Shared, Taken};
+use super::shared::{Noted, Request, Shared, Taken};
 use super::writer::JournalWriter;
 
 /// Saves whatever has gathered while the last round was written and synced, in one round, and tells everyone.
@@ -19,10 +19,10 @@ impl JournalTask {
         Self { shared, writer }
     }
 
-    fn save(&mut self, requests: Vec<Request>) {
+    fn save(&mut self, requests: Vec<Request>, noted: Noted) {
         let (entries, completions): (Vec<_>, Vec<_>) =
             requests.into_iter().map(|Request { entry, completion }| (entry, completion)).unzip();
-        let outcome = self.writer.save(entries);
+        let outcome = self.writer.save(entries, noted);
         self.note_failure(&outcome);
         completions.into_iter().for_each(|completion| completion(outcome.clone()));
     }
@@ -39,18 +39,17 @@ impl JournalTask {
 impl Task for JournalTask {
     fn step(&mut self) -> Step {
         let Taken { requests, noted, is_ticked, is_stopping } = self.shared.take();
-        self.writer.note(noted);
         if !requests.is_empty() {
-            self.save(requests);
+            self.save(requests, noted);
             return Step::Again;
         }
         if is_stopping {
-            let ended = self.writer.close();
+            let ended = self.writer.close(noted);
             self.shared.lock().ended = Some(ended);
             return Step::Done;
         }
         if is_ticked {
-            let outcome = self.writer.write_lazily();
+            let outcome = self.writer.write_lazily(noted);
             self.note_failure(&outcome);
         }
         Step::Wait

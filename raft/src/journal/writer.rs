@@ -1,12 +1,9 @@
 //! What is written, synced and taken over when.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use tidelog_log::LogIdentity;
 use tidelog_log::environment::Environment;
-use tidelog_proto::ids::RaftIndex;
 
 use super::FILE_BYTES_MAX;
 use super::error::SaveError;
@@ -14,6 +11,7 @@ use super::file_header::{FILE_HEADER_BYTES, FileHeader, FileState};
 use super::groups::Groups;
 use super::record::{Entry, Stamp};
 use super::recovery::{JournalFile, Recovered};
+use super::shared::Noted;
 
 /// A file gets room for this many times the state that it begins with, so that the state is copied at
 /// most once while three times its size is written.
@@ -32,8 +30,6 @@ pub(super) struct JournalWriter {
     generation: u64,
     /// What the live file says, unsynced records included.
     groups: Groups,
-    /// Committed indexes that are not written yet.
-    noted: BTreeMap<LogIdentity, RaftIndex>,
     /// Where the next record goes, and its number.
     position_bytes: u64,
     next_sequence: u64,
@@ -62,7 +58,6 @@ impl JournalWriter {
             spare,
             generation,
             groups: Groups::default(),
-            noted: BTreeMap::new(),
             position_bytes: 0,
             next_sequence: scan.next_sequence,
             durable_end: 0,
@@ -77,79 +72,77 @@ impl JournalWriter {
         &self.groups
     }
 
-    /// Remembers committed indexes, to be written with whatever is written next.
-    pub(super) fn note(&mut self, noted: BTreeMap<LogIdentity, RaftIndex>) {
-        for (group, index) in noted {
-            let known = self.noted.entry(group).or_insert(index);
-            *known = index.max(*known);
-        }
-    }
-
-    /// Writes entries, and what was noted, and makes them durable: one write and one sync.
+    /// Writes entries, and committed indexes that were noted, and makes them durable: one write and one sync.
     ///
     /// # Errors
     /// See [`SaveError`].
-    pub(super) fn save(&mut self, mut entries: Vec<Entry>) -> Result<(), SaveError> {
-        self.usable()?;
+    pub(super) fn save(&mut self, mut entries: Vec<Entry>, mut noted: Noted) -> Result<(), SaveError> {
         for entry in &entries {
             // What was noted of a group does not hold for the next one of that identity.
             if let Entry::Removed(group) = entry {
-                self.noted.remove(group);
+                noted.remove(group);
             }
         }
-        entries.extend(self.due_notes());
-        let bytes = self.encode(&entries, self.live_header, self.durable_end);
-        if self.has_room(&bytes) {
-            self.write(&bytes, &entries)?;
-            self.or_poison(self.live.sync())?;
-            self.durable_end = self.next_sequence;
-        } else {
-            let mut next = self.groups.clone();
-            next.apply_all(&entries);
-            self.take_over(next)?;
-        }
-        self.noted.clear();
-        Ok(())
+        entries.extend(self.news(noted));
+        self.append(&entries)?;
+        self.sync()
     }
 
-    /// Writes what was noted, and how far the journal is durable, without a sync. Where the file has no room for it,
-    /// it waits for whoever needs a sync.
+    /// Writes what was noted, and how far the journal is durable. Nothing is synced, unless the file is full and the
+    /// other one takes over.
     ///
     /// # Errors
     /// See [`SaveError`].
-    pub(super) fn write_lazily(&mut self) -> Result<(), SaveError> {
-        self.usable()?;
-        let mut entries: Vec<Entry> = self.due_notes().collect();
-        if entries.is_empty() && self.witnessed_end == self.durable_end {
-            return Ok(());
-        }
-        if entries.is_empty() {
+    pub(super) fn write_lazily(&mut self, noted: Noted) -> Result<(), SaveError> {
+        let mut entries = self.news(noted);
+        if entries.is_empty() && self.witnessed_end < self.durable_end {
             entries.push(Entry::Durable);
         }
-        let bytes = self.encode(&entries, self.live_header, self.durable_end);
-        if self.has_room(&bytes) {
-            self.write(&bytes, &entries)?;
-            self.noted.clear();
-        }
-        Ok(())
+        self.append(&entries)
     }
 
     /// Writes and syncs what is left, so that damage to anything written before can be told from a torn tail.
     ///
     /// # Errors
     /// See [`SaveError`].
-    pub(super) fn close(&mut self) -> Result<(), SaveError> {
-        self.usable()?;
-        let is_witnessed = self.witnessed_end == self.next_sequence;
-        let is_whole = self.durable_end == self.next_sequence && self.due_notes().next().is_none();
-        if is_witnessed && is_whole { Ok(()) } else { self.save(vec![Entry::Durable]) }
+    pub(super) fn close(&mut self, noted: Noted) -> Result<(), SaveError> {
+        self.write_lazily(noted)?;
+        self.sync()
     }
 
-    /// Lists what was noted and is news.
-    fn due_notes(&self) -> impl Iterator<Item = Entry> {
+    /// Leaves out what was written already.
+    fn news(&self, noted: Noted) -> Vec<Entry> {
         let is_news = |group, index| self.groups.get(group).is_none_or(|state| state.committed < Some(index));
-        let notes = self.noted.iter().map(|(&group, &index)| (group, index));
-        notes.filter(move |&(group, index)| is_news(group, index)).map(|(group, index)| Entry::Committed(group, index))
+        let news = noted.into_iter().filter(|&(group, index)| is_news(group, index));
+        news.map(|(group, index)| Entry::Committed(group, index)).collect()
+    }
+
+    /// Writes entries behind the last one, or with the whole state into the other file.
+    fn append(&mut self, entries: &[Entry]) -> Result<(), SaveError> {
+        self.failed.clone().map_or(Ok(()), Err)?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let bytes = self.encode(entries, self.live_header, self.durable_end);
+        if self.position_bytes + bytes.len() as u64 > self.live.len_bytes {
+            let mut groups = self.groups.clone();
+            groups.apply_all(entries);
+            return self.take_over(groups);
+        }
+        self.or_poison(self.live.write(&bytes, self.position_bytes))?;
+        self.position_bytes += bytes.len() as u64;
+        self.next_sequence += entries.len() as u64;
+        self.witnessed_end = self.durable_end;
+        self.groups.apply_all(entries);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), SaveError> {
+        if self.durable_end < self.next_sequence {
+            self.or_poison(self.live.sync())?;
+            self.durable_end = self.next_sequence;
+        }
+        Ok(())
     }
 
     fn encode(&self, entries: &[Entry], header: FileHeader, durable_end: u64) -> Vec<u8> {
@@ -159,19 +152,6 @@ impl JournalWriter {
             entry.encode_into(Stamp { sequence, durable_end }, seed, &mut bytes);
         }
         bytes
-    }
-
-    fn has_room(&self, bytes: &[u8]) -> bool {
-        self.position_bytes + bytes.len() as u64 <= self.live.len_bytes
-    }
-
-    fn write(&mut self, bytes: &[u8], entries: &[Entry]) -> Result<(), SaveError> {
-        self.or_poison(self.live.write(bytes, self.position_bytes))?;
-        self.position_bytes += bytes.len() as u64;
-        self.next_sequence += entries.len() as u64;
-        self.witnessed_end = self.durable_end;
-        self.groups.apply_all(entries);
-        Ok(())
     }
 
     /// Writes the whole state into the spare file and makes it the live one.
@@ -224,10 +204,6 @@ impl JournalWriter {
             Err(error) => return self.or_poison(Err(self.spare.failed(error))),
         }
         Ok(())
-    }
-
-    fn usable(&self) -> Result<(), SaveError> {
-        self.failed.clone().map_or(Ok(()), Err)
     }
 
     /// Remembers a failure: nothing is written any more, and nothing is tried again.
