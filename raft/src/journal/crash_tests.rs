@@ -8,10 +8,13 @@ use tidelog_log::environment::simulated::{CrashPoint, FaultTarget, SimulatedEnvi
 use tidelog_proto::ids::RaftIndex;
 
 use super::test_journals::{Asked, DIR, SMALL, TrackedJournal, group, machine_with_journal, open, purge_mark, vote};
-use super::{Journal, OpenError, create, create_with};
+use super::{Journal, LIMITS, OpenError, create, create_with};
 
 /// How many losses of power are tried after each crash.
 const POWER_SEEDS: u64 = 8;
+
+/// Groups whose records span several sectors.
+const MANY_GROUPS: u32 = 40;
 
 /// Two lives: opened, voted, files taken turns, ticked, shut down; opened again, and voted once more.
 fn run_script(machine: &SimulatedEnvironment) -> TrackedJournal {
@@ -57,11 +60,31 @@ fn a_crash_at_any_operation_loses_nothing_that_was_completed() {
                 machine.crash_at(operation, point);
                 let life = run_script(&machine);
                 assert!(machine.is_down());
-                let next = life.next_life(machine.crash(seed), SMALL);
+                let next = life.next_life(machine.crash(operation * POWER_SEEDS + seed), SMALL);
                 assert!(next.is_open(), "operation {operation} {point:?}");
                 next.machine.power_off();
             }
         }
+    }
+}
+
+#[test]
+fn what_a_tick_wrote_and_the_disk_lost_is_no_damage() {
+    for seed in 0..200 {
+        let machine = machine_with_journal(seed, LIMITS);
+        let mut life = TrackedJournal::unopened(machine.duplicate()).next_life(machine.clone(), LIMITS);
+        (0..MANY_GROUPS).for_each(|number| assert!(life.ask(Asked::Vote(group(number), vote(1)))));
+        life.settle();
+        (0..MANY_GROUPS).for_each(|number| assert!(life.ask(Asked::Committed(group(number), RaftIndex::new(7)))));
+        life.tick();
+        life.settle();
+        // The write, and then the sync that never comes.
+        machine.crash_at(machine.operations() + 1, CrashPoint::Before);
+        life.ask(Asked::Vote(group(0), vote(2)));
+        life.settle();
+        let next = life.next_life(machine.crash(seed), LIMITS);
+        assert!(next.is_open());
+        next.machine.power_off();
     }
 }
 

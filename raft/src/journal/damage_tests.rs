@@ -24,6 +24,8 @@ struct Sample {
 enum End {
     /// In order.
     ShutDown,
+    /// In order, opened again, and shut down before anything was saved: all of it is in the base.
+    Reopened,
     /// Somewhere, after a tick.
     Ticked,
     /// Right after its last round.
@@ -48,6 +50,11 @@ fn sample(name: &'static str, rounds: u64, end: End) -> Sample {
     }
     match end {
         End::ShutDown => life.shutdown(),
+        End::Reopened => {
+            life.shutdown();
+            life = life.next_life(machine.clone(), SMALL);
+            life.shutdown();
+        }
         End::Ticked => {
             life.ask(Asked::Committed(group(1), RaftIndex::new(8)));
             possible.insert(0, life.expected());
@@ -58,7 +65,7 @@ fn sample(name: &'static str, rounds: u64, end: End) -> Sample {
     }
     // A round is known to be durable by the next one, by a tick or by a shutdown.
     match end {
-        End::ShutDown => possible.truncate(1),
+        End::ShutDown | End::Reopened => possible.truncate(1),
         End::Ticked => possible.truncate(2),
         End::Abrupt => {}
     }
@@ -70,6 +77,7 @@ fn samples() -> Vec<Sample> {
     vec![
         sample("shut down", 2, End::ShutDown),
         sample("shut down after the files took turns", 9, End::ShutDown),
+        sample("reopened", 2, End::Reopened),
         sample("ticked", 2, End::Ticked),
         sample("abrupt", 3, End::Abrupt),
         sample("abrupt after the files took turns", 9, End::Abrupt),

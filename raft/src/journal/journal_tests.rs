@@ -178,6 +178,20 @@ fn the_files_take_turns_and_stay_small() {
 }
 
 #[test]
+fn no_two_take_overs_draw_the_same_salt() {
+    // Or records of one that failed would pass for records of the next one, which has the same generation.
+    let header_after = |seed| {
+        let machine = machine_with_journal(1, LIMITS).crash(seed);
+        open(&machine, LIMITS).unwrap();
+        machine.power_off();
+        machine.read_contents(&Path::new(DIR).join("journal.b")).unwrap()[..64].to_vec()
+    };
+    let (first, second) = (header_after(1), header_after(2));
+    assert_eq!(first[..24], second[..24], "the same generation");
+    assert_ne!(first[24..32], second[24..32]);
+}
+
+#[test]
 fn a_removed_group_takes_along_what_was_noted_of_it() {
     let (machine, journal) = opened(LIMITS);
     let handle = journal.handle();
