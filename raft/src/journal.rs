@@ -72,7 +72,7 @@ use writer::JournalWriter;
 /// on a full disk.
 const FILE_BYTES_MIN: u64 = 1024 * 1024;
 
-/// Most bytes of a file: votes of four million groups. A longer one is not read into memory.
+/// Most bytes of a file: room for a million groups and more. A longer one is not read into memory.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Requests that may wait, beside those that are being saved: a vote of each group of a large broker, in a megabyte.
@@ -96,10 +96,6 @@ const LIMITS: Limits = Limits { file_bytes_min: FILE_BYTES_MIN, requests_max: RE
 /// # Errors
 /// `AlreadyExists` where there is one, or what is left of one. After anything else it can be tried again.
 pub fn create(environment: &dyn Environment, dir: &Path) -> io::Result<()> {
-    create_with(environment, dir, LIMITS)
-}
-
-fn create_with(environment: &dyn Environment, dir: &Path, limits: Limits) -> io::Result<()> {
     if environment.list_files(dir)?.iter().any(|name| FILES.contains(&name.as_str())) {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
@@ -113,7 +109,6 @@ fn create_with(environment: &dyn Environment, dir: &Path, limits: Limits) -> io:
     let path = dir.join(FILES[0]);
     let temporary = dir.join(format!("{}.{TEMPORARY_ENDING}", FILES[0]));
     let file = environment.open_file(&temporary, OpenMode::CreateEmpty)?;
-    file.allocate(0..limits.file_bytes_min.max(FILE_HEADER_BYTES as u64))?;
     file.write_all_at(&header.encode(), 0)?;
     file.sync_data()?;
     environment.rename(&temporary, &path)?;

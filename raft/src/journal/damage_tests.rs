@@ -33,7 +33,7 @@ enum End {
 }
 
 fn sample(name: &'static str, rounds: u64, end: End) -> Sample {
-    let machine = machine_with_journal(1, SMALL);
+    let machine = machine_with_journal(1);
     let mut life = TrackedJournal::unopened(machine.duplicate()).next_life(machine.clone(), SMALL);
     let mut possible = Vec::new();
     for round in 0..rounds {

@@ -144,7 +144,7 @@ fn a_record_of_a_later_release_is_refused_and_so_are_fields_out_of_bounds() {
 
 #[test]
 fn a_file_of_a_later_release_does_not_count_as_wiped() {
-    let machine = machine_with_journal(1, SMALL);
+    let machine = machine_with_journal(1);
     let path = Path::new(DIR).join("journal.a");
     let mut bytes = machine.read_contents(&path).unwrap();
     bytes[8] = 2;

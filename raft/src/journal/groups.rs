@@ -16,6 +16,19 @@ impl Groups {
         self.0.get(&group)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Counts entries of groups that are not there; of a group that comes with two, both.
+    pub(super) fn count_new(&self, entries: &[Entry]) -> usize {
+        let is_new = |entry: &&Entry| match entry {
+            Entry::Vote(group, _) | Entry::Purged(group, _) => !self.0.contains_key(group),
+            Entry::Committed(..) | Entry::Removed(_) | Entry::Durable => false,
+        };
+        entries.iter().filter(is_new).count()
+    }
+
     pub(super) fn into_map(self) -> BTreeMap<LogIdentity, HardState> {
         self.0
     }

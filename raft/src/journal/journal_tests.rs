@@ -14,7 +14,7 @@ use super::test_journals::{
 use super::{FILE_BYTES_MIN, Journal, LIMITS, Limits, SaveError, ShutdownError, SubmitError, create};
 
 fn opened(limits: Limits) -> (SimulatedEnvironment, Journal) {
-    let machine = machine_with_journal(1, limits);
+    let machine = machine_with_journal(1);
     let (journal, groups) = open(&machine, limits).unwrap();
     assert!(groups.is_empty());
     machine.run_until_idle();
@@ -34,7 +34,7 @@ fn writes_and_syncs(machine: &SimulatedEnvironment) -> (usize, usize) {
 
 #[test]
 fn everything_saved_is_found_again() {
-    let machine = machine_with_journal(1, LIMITS);
+    let machine = machine_with_journal(1);
     let mut life = TrackedJournal::unopened(machine.duplicate()).next_life(machine.clone(), LIMITS);
     life.ask(Asked::Vote(group(1), vote(3)));
     life.ask(Asked::Vote(group(2), vote(4)));
@@ -181,7 +181,7 @@ fn the_files_take_turns_and_stay_small() {
 fn no_two_take_overs_draw_the_same_salt() {
     // Or records of one that failed would pass for records of the next one, which has the same generation.
     let header_after = |seed| {
-        let machine = machine_with_journal(1, LIMITS).crash(seed);
+        let machine = machine_with_journal(1).crash(seed);
         open(&machine, LIMITS).unwrap();
         machine.power_off();
         machine.read_contents(&Path::new(DIR).join("journal.b")).unwrap()[..64].to_vec()

@@ -40,7 +40,7 @@ fn what_was_completed_is_there_in_every_later_life() {
 fn run_case(seed: u64, is_traced: bool) -> usize {
     let mut rng = Rng::new(seed);
     let limits = Limits { file_bytes_min: 64 + rng.below(1500), requests_max: 1 + rng.index(12) };
-    let machine = machine_with_journal(rng.next_u64(), limits);
+    let machine = machine_with_journal(rng.next_u64());
     let mut life = TrackedJournal::unopened(machine.duplicate());
     let mut next = machine;
     let mut saved = 0;

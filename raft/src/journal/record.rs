@@ -29,6 +29,9 @@ const CRC_BYTES: usize = 4;
 const GROUP_BYTES: usize = 24;
 const VOTE_COMMITTED: u32 = 1;
 
+/// Most bytes that the state of one group takes: a vote, a purge mark and a committed index, of five numbers together.
+pub(super) const GROUP_STATE_BYTES_MAX: u64 = (3 * (RECORD_HEADER_BYTES + GROUP_BYTES) + 5 * 8) as u64;
+
 /// What a record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {

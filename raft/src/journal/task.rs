@@ -20,11 +20,14 @@ impl JournalTask {
     }
 
     fn save(&mut self, requests: Vec<Request>, noted: Noted) {
-        let (entries, completions): (Vec<_>, Vec<_>) =
-            requests.into_iter().map(|Request { entry, completion }| (entry, completion)).unzip();
+        let entries = requests.iter().map(|request| request.entry).collect();
         let outcome = self.writer.save(entries, noted);
+        if matches!(outcome, Err(SaveError::NoSpace { .. })) && requests.len() > 1 {
+            // One that needs room must not stop the others.
+            return requests.into_iter().for_each(|request| self.save(vec![request], Noted::new()));
+        }
         self.note_failure(&outcome);
-        completions.into_iter().for_each(|completion| completion(outcome.clone()));
+        requests.into_iter().for_each(|request| (request.completion)(outcome.clone()));
     }
 
     /// Refuses what comes, before anybody is told why.

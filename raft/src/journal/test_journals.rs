@@ -10,7 +10,7 @@ use tidelog_log::environment::Environment;
 use tidelog_log::environment::simulated::SimulatedEnvironment;
 use tidelog_proto::ids::{BrokerId, PartitionId, RaftIndex, RaftTerm, TopicId};
 
-use super::{Journal, Limits, OpenError, SaveError, create_with};
+use super::{Journal, Limits, OpenError, SaveError, create};
 use crate::{HardState, PurgeMark, ReplicaId, Vote};
 
 /// The data directory.
@@ -34,10 +34,10 @@ pub(super) fn purge_mark(index: u64) -> PurgeMark {
 }
 
 /// Makes a machine with an empty journal.
-pub(super) fn machine_with_journal(seed: u64, limits: Limits) -> SimulatedEnvironment {
+pub(super) fn machine_with_journal(seed: u64) -> SimulatedEnvironment {
     let machine = SimulatedEnvironment::new(seed);
     machine.create_dir_all(Path::new(DIR)).unwrap();
-    create_with(&machine, Path::new(DIR), limits).unwrap();
+    create(&machine, Path::new(DIR)).unwrap();
     machine
 }
 

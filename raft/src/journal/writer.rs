@@ -9,12 +9,12 @@ use super::FILE_BYTES_MAX;
 use super::error::SaveError;
 use super::file_header::{FILE_HEADER_BYTES, FileHeader, FileState};
 use super::groups::Groups;
-use super::record::{Entry, Stamp};
+use super::record::{Entry, GROUP_STATE_BYTES_MAX, Stamp};
 use super::recovery::{JournalFile, Recovered};
 use super::shared::Noted;
 
-/// A file gets room for this many times the state that it begins with, so that the state is copied at
-/// most once while three times its size is written.
+/// Files get room for this many times the state that makes them grow, so that the state is copied at most once while three
+/// times its size is written.
 const GROWTH: u64 = 4;
 
 /// Owns both files and the state of all groups.
@@ -64,6 +64,7 @@ impl JournalWriter {
             witnessed_end: 0,
             failed: None,
         };
+        writer.reserve(scan.groups.len())?;
         writer.take_over(scan.groups)?;
         Ok(writer)
     }
@@ -123,6 +124,7 @@ impl JournalWriter {
         if entries.is_empty() {
             return Ok(());
         }
+        self.reserve(self.groups.len() + self.groups.count_new(entries))?;
         let bytes = self.encode(entries, self.live_header, self.durable_end);
         if self.position_bytes + bytes.len() as u64 > self.live.len_bytes {
             let mut groups = self.groups.clone();
@@ -169,7 +171,7 @@ impl JournalWriter {
         let records = self.encode(&entries, header, self.next_sequence);
         header.base_end_bytes = (FILE_HEADER_BYTES + records.len()) as u64;
         let bytes = [header.encode().as_slice(), &records].concat();
-        self.make_room(bytes.len() as u64)?;
+        assert!(bytes.len() as u64 <= self.spare.len_bytes, "a state of {} bytes has no room", bytes.len());
 
         self.or_poison(self.spare.write(&bytes, 0))?;
         self.or_poison(self.spare.sync())?;
@@ -188,20 +190,26 @@ impl JournalWriter {
         Ok(())
     }
 
-    /// Gives the spare file real blocks for a state and what will follow it. On a full disk those do that it has.
-    fn make_room(&mut self, base_bytes: u64) -> Result<(), SaveError> {
-        if base_bytes > FILE_BYTES_MAX {
-            return Err(SaveError::NoSpace { needed_bytes: base_bytes });
+    /// Gives both files real blocks for the state of this many groups, and more if it has to. So a full disk is met before
+    /// a new group is taken, and stops no other.
+    fn reserve(&mut self, groups: usize) -> Result<(), SaveError> {
+        let needed_bytes = FILE_HEADER_BYTES as u64 + groups as u64 * GROUP_STATE_BYTES_MAX;
+        if needed_bytes <= self.live.len_bytes.min(self.spare.len_bytes) {
+            return Ok(());
         }
-        let wanted = (base_bytes * GROWTH).max(self.file_bytes_min).min(FILE_BYTES_MAX);
-        match self.spare.file.allocate(0..wanted) {
-            Ok(()) => self.spare.len_bytes = self.spare.len_bytes.max(wanted),
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                if base_bytes > self.spare.len_bytes {
-                    return Err(SaveError::NoSpace { needed_bytes: base_bytes });
+        let no_space = SaveError::NoSpace { needed_bytes };
+        if needed_bytes > FILE_BYTES_MAX {
+            return Err(no_space);
+        }
+        let wanted = (needed_bytes * GROWTH).max(self.file_bytes_min).min(FILE_BYTES_MAX);
+        for file in [&mut self.live, &mut self.spare] {
+            match file.extend(wanted) {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => return Err(no_space),
+                extended => {
+                    let extended = extended.map_err(|error| file.failed(error));
+                    extended.inspect_err(|error| self.failed = Some(error.clone()))?;
                 }
             }
-            Err(error) => return self.or_poison(Err(self.spare.failed(error))),
         }
         Ok(())
     }
@@ -213,6 +221,14 @@ impl JournalWriter {
 }
 
 impl JournalFile {
+    fn extend(&mut self, len_bytes: u64) -> io::Result<()> {
+        if self.len_bytes < len_bytes {
+            self.file.allocate(self.len_bytes..len_bytes)?;
+            self.len_bytes = len_bytes;
+        }
+        Ok(())
+    }
+
     fn write(&self, bytes: &[u8], position_bytes: u64) -> Result<(), SaveError> {
         self.file.write_all_at(bytes, position_bytes).map_err(|error| self.failed(error))
     }
