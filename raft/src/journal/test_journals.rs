@@ -45,6 +45,12 @@ pub(super) fn open(machine: &SimulatedEnvironment, limits: Limits) -> Result<(Jo
     Journal::open_with(Arc::new(machine.clone()), Path::new(DIR), limits)
 }
 
+/// Tells whether a directory's sync failed. Nothing makes that good before the machine restarts, so no process may go on
+/// with the directory meanwhile.
+pub(super) fn has_lost_names(trace: &[String]) -> bool {
+    trace.iter().any(|line| line.contains(" sync directory ") && line.ends_with("Fail"))
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asked {
     Vote(LogIdentity, Vote),
