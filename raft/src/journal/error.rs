@@ -114,6 +114,17 @@ pub enum SaveError {
     },
 }
 
+impl SaveError {
+    /// Tells whether the same request may be saved later.
+    #[must_use]
+    pub fn retriable(&self) -> bool {
+        match self {
+            Self::NoSpace { .. } => true,
+            Self::Failed { .. } => false,
+        }
+    }
+}
+
 /// A request that was not taken. Its completion is dropped without having run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubmitError {
@@ -163,7 +174,7 @@ impl fmt::Display for JournalFault {
             Self::Base { position_bytes } => write!(f, "the state at its start is damaged at byte {position_bytes}"),
             Self::Record { position_bytes, sequence, durable_end } => write!(
                 f,
-                "record {sequence} at byte {position_bytes} is damaged, and was durable as all below {durable_end}"
+                "record {sequence} at byte {position_bytes} is damaged, although all below {durable_end} were durable"
             ),
             Self::Content { position_bytes } => write!(f, "a field is out of bounds at byte {position_bytes}"),
             Self::UnknownVersion { version } => write!(f, "version {version} is not known here"),

@@ -32,9 +32,8 @@ impl JournalTask {
 
     /// Refuses what comes, before anybody is told why.
     fn note_failure(&self, outcome: &Result<(), SaveError>) {
-        match outcome {
-            Err(SaveError::Failed { .. }) => self.shared.poison(),
-            Ok(()) | Err(SaveError::NoSpace { .. }) => {}
+        if outcome.as_ref().is_err_and(|error| !error.retriable()) {
+            self.shared.poison();
         }
     }
 }
