@@ -8,7 +8,7 @@ use tidelog_proto::ids::{Offset, PartitionId, RaftIndex, TopicId};
 use tidelog_proto::segment_header::SegmentHeader;
 
 /// The partition that a log belongs to. Every file carries it, so that files of another partition never pass for ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogIdentity {
     /// The topic, by id: a topic created again under an old name never meets the old one's files.
     pub topic_id: TopicId,

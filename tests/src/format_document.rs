@@ -1,4 +1,7 @@
-//! `docs/FORMAT.md` prints the files of a small log in hexadecimal: they are what is written today, and they open.
+//! `docs/FORMAT.md` prints the files of a small log and a small journal in hexadecimal: they are what is written today,
+//! and they open.
+
+mod journal;
 
 use std::path::Path;
 use std::sync::Arc;
