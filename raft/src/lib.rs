@@ -1,7 +1,9 @@
-//! Replication of partitions by Raft. Today its first piece: the journal in which every group of a broker keeps what it
-//! must never forget.
+//! Replication of partitions by Raft. Today its stores: the journal in which every group of a broker keeps what it must never
+//! forget, and the group's log, which is the partition's.
 //!
 //! - [`journal`]: votes, committed indexes and purge marks of all groups, made durable together
+//! - [`Proposal`], [`Applied`]: what is proposed to a group, and what comes of it
+//! - [`Producers`]: what a partition remembers of its idempotent producers
 //! - [`HardState`], [`Vote`], [`PurgeMark`]: what is remembered of one group
 //! - [`ReplicaId`]: who votes
 //!
@@ -37,9 +39,26 @@
 
 #![forbid(unsafe_code)]
 
+mod applied;
+mod entry;
 mod hard_state;
 pub mod journal;
+#[cfg_attr(not(test), expect(dead_code, reason = "groups come next; openraft's own tests drive it today"))]
+mod log_store;
+mod membership;
+mod producers;
 mod replica_id;
+#[cfg_attr(not(test), expect(dead_code, reason = "groups come next; openraft's own tests drive it today"))]
+mod tail_cache;
+mod types;
 
+#[cfg(test)]
+mod conformance_tests;
+#[cfg(test)]
+mod producers_tests;
+
+pub use applied::Applied;
+pub use entry::Proposal;
 pub use hard_state::{HardState, PurgeMark, Vote};
+pub use producers::{BATCHES_MAX, ProducedBatch, Producer, Producers, ProducersConfig, SequenceError, Verdict};
 pub use replica_id::ReplicaId;

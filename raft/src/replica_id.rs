@@ -45,6 +45,12 @@ impl ReplicaId {
     }
 }
 
+impl From<u64> for ReplicaId {
+    fn from(number: u64) -> Self {
+        Self::from_number(number)
+    }
+}
+
 impl fmt::Display for ReplicaId {
     /// Writes `broker.incarnation`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,6 +9,7 @@ use tidelog_proto::ids::RaftIndex;
 
 use super::{ActiveSegment, LogWriter, WriteError};
 use crate::checkpoint::Checkpoint;
+use crate::damage::{Damage, Fault};
 use crate::environment::OpenMode;
 use crate::frame_chain::{Density, FrameChain};
 use crate::identity::LOG_ENDING;
@@ -127,15 +128,35 @@ impl LogWriter {
             None => Ok(None),
         };
         let before = self.chain_before(number);
-        let (mut tail, index_entries) = match sound_entry(segment, find()).map_err(io_error)? {
-            Some((at, entry, time)) => (whole.at_entry(entry, Some(time), before), at + 1),
-            None => (SegmentTail::new(header, before), 0),
+        let from_index = sound_entry(segment, find()).map_err(io_error)?.and_then(|(at, entry, time)| {
+            let tail = whole.at_entry(entry, Some(time), before);
+            // Where no frame bears the entry out, the segment is read from its start.
+            self.walked_to(from, segment, tail, &whole).ok().map(|tail| (tail, at + 1))
+        });
+        let (mut tail, index_entries) = match from_index {
+            Some(found) => found,
+            None => (self.walked_to(from, segment, SegmentTail::new(header, before), &whole)?, 0),
         };
+        tail.cut_from(&whole, rest_crc(segment, tail.position_bytes..whole.position_bytes).map_err(io_error)?);
+        Ok(Cut { tail, indexes, index_entries })
+    }
+
+    /// Moves a tail over frames up to entry `from`, within a segment that ends as `whole` does.
+    fn walked_to(
+        &self,
+        from: RaftIndex,
+        segment: &Segment,
+        mut tail: SegmentTail,
+        whole: &SegmentTail,
+    ) -> Result<SegmentTail, ScanError> {
         while tail.chain.next_index < from {
             self.add_frame_at(segment, &mut tail, whole.position_bytes)?;
         }
-        tail.cut_from(&whole, rest_crc(segment, tail.position_bytes..whole.position_bytes).map_err(io_error)?);
-        Ok(Cut { tail, indexes, index_entries })
+        if tail.position_bytes > whole.position_bytes {
+            let fault = Fault::Length { expected: tail.position_bytes, found: whole.position_bytes };
+            return Err(ScanError::Damaged(Damage::at(segment.log_path(), tail.position_bytes, &tail.chain, fault)));
+        }
+        Ok(tail)
     }
 
     fn add_frame_at(&self, segment: &Segment, tail: &mut SegmentTail, end_bytes: u64) -> Result<(), ScanError> {

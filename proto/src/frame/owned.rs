@@ -106,6 +106,17 @@ impl Frame {
         Ok(Self { header: view.header, body: bytes.slice_ref(view.body), is_verified: true })
     }
 
+    /// Returns the same entry with what another copy of the log knows of durability.
+    ///
+    /// # Panics
+    /// If the frame was made for another partition than that of `seed`.
+    #[must_use]
+    pub fn with_commit_lag(self, seed: FrameSeed, commit_lag: u32) -> Self {
+        assert!(self.is_sealed_with(seed), "a frame is stamped anew for its own partition only");
+        let stamp = FrameStamp { commit_lag, ..self.stamp() };
+        Self { is_verified: self.is_verified, ..Self::seal(seed, self.frame_type(), stamp, self.body) }
+    }
+
     /// Checks the CRC of the batch, if the frame carries one and that has not been done yet.
     ///
     /// # Errors
