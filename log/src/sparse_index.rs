@@ -366,35 +366,33 @@ pub(crate) fn open_header(
 
 /// Searches the written entries through the mapping, then the pending ones.
 fn search<E: IndexEntry>(entries: &Entries<E>, before: impl Fn(&E) -> bool) -> io::Result<Option<(usize, E)>> {
-    let entry_at = |number: usize| -> io::Result<(E, bool)> {
-        if let Some(pending) = number.checked_sub(entries.written) {
-            let entry = entries.pending.get(pending).copied();
-            return entry.map(|entry| (entry, true)).ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
-        }
+    let pending_at = |number: usize| number.checked_sub(entries.written).map(|pending| entries.pending[pending]);
+    let stored_at = |number: usize| -> io::Result<[u8; ENTRY_BYTES]> {
         let mapping = entries.mapping.as_ref().ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut bytes = [0; ENTRY_BYTES];
         mapping.read_exact_at(&mut bytes, file_bytes(number))?;
-        Ok((E::decode(bytes), is_sound(&bytes)))
+        Ok(bytes)
+    };
+    let entry_at = |number| pending_at(number).map_or_else(|| stored_at(number).map(E::decode), Ok);
+    let sound_at = |number| match pending_at(number) {
+        Some(entry) => Ok(entry),
+        None => Some(stored_at(number)?).filter(is_sound).map(E::decode).ok_or_else(changed),
     };
     let (mut low, mut high) = (0, entries.len());
     while low < high {
         let middle = low + (high - low) / 2;
-        if before(&entry_at(middle)?.0) {
+        if before(&entry_at(middle)?) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
     // Whatever led here: what lies left and right of the place decides, if both are what was written.
-    let sound = |number| match entry_at(number)? {
-        (entry, true) => Ok(entry),
-        (_, false) => Err(changed()),
-    };
-    if low < entries.len() && before(&sound(low)?) {
+    if low < entries.len() && before(&sound_at(low)?) {
         return Err(changed());
     }
     let Some(number) = low.checked_sub(1) else { return Ok(None) };
-    let entry = sound(number)?;
+    let entry = sound_at(number)?;
     if before(&entry) { Ok(Some((number, entry))) } else { Err(changed()) }
 }
 

@@ -37,7 +37,7 @@ impl Default for StorageConfig {
         Self {
             queue_bytes_max: 64 * MIB,
             queue_requests_max: 16 * 1024,
-            round_bytes_max: 32 * MIB,
+            round_bytes_max: 64 * MIB,
             syncfs_files_min: Some(8),
             checkpoint_interval_ms: 10_000,
         }

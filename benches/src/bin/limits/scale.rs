@@ -34,7 +34,7 @@ impl Scale {
             rounds,
             append_bytes: 512 * MIB,
             durable_bytes: GIB,
-            in_flight_bytes: 64 * MIB,
+            in_flight_bytes: 256 * MIB,
             batch_bytes: [16 * KIB, 256 * KIB],
             partitions: [1, 8, 64],
             read_bytes: GIB,
