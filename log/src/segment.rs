@@ -76,16 +76,19 @@ impl SegmentIndexes {
         let time_path = context.path(name, TIME_INDEX_ENDING);
         let offsets = SparseIndex::open(environment, &offset_path, context.identity, name, mode)?;
         let times = SparseIndex::open(environment, &time_path, context.identity, name, mode)?;
-        Ok(match (offsets, times) {
+        let indexes = match (offsets, times) {
             (Some((offsets, offset_header)), Some((times, time_header)))
                 if offset_header.summary == *summary
                     && time_header.summary == *summary
                     && time_header.entry_count == offset_header.entry_count =>
             {
-                Some(Self { offsets, times })
+                Self { offsets, times }
             }
-            _ => None,
-        })
+            _ => return Ok(None),
+        };
+        let last = indexes.offsets.last(|_| true)?;
+        let lies_within = last.is_none_or(|(_, entry)| u64::from(entry.position_bytes) < summary.log_bytes);
+        Ok(lies_within.then_some(indexes))
     }
 
     pub(crate) fn push(&self, (offset_entry, time_entry): (OffsetEntry, TimeEntry)) -> io::Result<()> {

@@ -83,7 +83,7 @@ impl SegmentTail {
 
     /// Gives the index entries that are due before a frame is added here: one pair per `interval_bytes`.
     pub(crate) fn due_entries(&self, frame: &FrameMeta, interval_bytes: u32) -> Option<(OffsetEntry, TimeEntry)> {
-        if self.position_bytes - self.last_entry_position_bytes < u64::from(interval_bytes) {
+        if self.position_bytes.saturating_sub(self.last_entry_position_bytes) < u64::from(interval_bytes) {
             return None;
         }
         let relative_offset = relative(frame.base_offset.get(), self.header.base_offset.get())?;

@@ -18,7 +18,7 @@ pub(super) fn complaints(lock_file: &str) -> Vec<String> {
     let is_built = |name: &&str| {
         let mut users = packages.iter().filter(|package| depends_on(package, name)).map(|package| &package["name"]);
         let is_elsewhere = |user: &toml::Value| user.as_str().is_some_and(|user| OTHER_SYSTEMS.contains(&user));
-        !OTHER_SYSTEMS.contains(name) && !(users.clone().next().is_some() && users.all(is_elsewhere))
+        !(OTHER_SYSTEMS.contains(name) || users.clone().next().is_some() && users.all(is_elsewhere))
     };
     let found = names.filter(builds_c).filter(is_built);
     found.map(|name| format!("Cargo.lock: {name} needs more than a Rust toolchain")).collect()
