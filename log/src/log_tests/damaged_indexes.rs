@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::ReadError;
-use crate::environment::Environment;
+use crate::environment::{Environment, OpenMode};
+use crate::index_header::IndexKind;
+use crate::segment::SegmentIndexes;
+use crate::sparse_index::{OffsetEntry, TimeEntry, open_header};
 use tidelog_proto::batch::DecodeLimits;
 
 const RECORDS: u64 = 500;
@@ -134,4 +137,24 @@ fn recovery_leaves_no_index_in_memory() {
     let log = open_large(&machine.crash(1));
     let indexes = log.writer.segments[0].indexes().unwrap();
     assert_eq!((indexes.offsets.pending_bytes(), indexes.times.pending_bytes()), (0, 0));
+}
+
+/// It was believed after an orderly close, and the next append panicked. Found by fuzzing.
+#[test]
+fn a_sealed_index_that_points_past_its_segment_is_made_again() {
+    let machine = SimulatedEnvironment::new(6);
+    let mut log = open_large(&machine);
+    append(&mut log, 0..100);
+    let (context, name) = (Arc::clone(&log.writer.context), log.reader.segments()[0].name);
+    log.writer.close().unwrap();
+    let path = name.path(Path::new("/log"), "index");
+    let (_, header) = open_header(&machine, &path, IndexKind::Offset, IDENTITY, name, OpenMode::Read).unwrap().unwrap();
+    let forged = SegmentIndexes::create(&context, name).unwrap();
+    let nowhere = OffsetEntry { relative_offset: 0, relative_index: 99, position_bytes: 1 << 30 };
+    forged.push((nowhere, TimeEntry { max_timestamp: 0, relative_offset: 0 })).unwrap();
+    forged.close(IDENTITY, name, header.summary).unwrap();
+    let mut log = open_large(&machine);
+    assert!(!log.report.clean);
+    append(&mut log, 100..110);
+    assert_eq!(entries(&log), (0..110).collect::<Vec<_>>());
 }
