@@ -12,6 +12,7 @@ use crate::checkpoint::Checkpoint;
 use crate::damage::{Damage, Fault};
 use crate::environment::OpenMode;
 use crate::frame_chain::{Density, FrameChain};
+use crate::frame_cursor::FrameCursor;
 use crate::identity::LOG_ENDING;
 use crate::locate::sound_entry;
 use crate::segment::{Segment, SegmentIndexes, remove_files};
@@ -161,8 +162,7 @@ impl LogWriter {
 
     fn add_frame_at(&self, segment: &Segment, tail: &mut SegmentTail, end_bytes: u64) -> Result<(), ScanError> {
         let (stable, position) = (**self.shared.stable.load(), tail.position_bytes);
-        let start = (position, FrameChain { ..tail.chain });
-        let mut cursor = crate::frame_cursor::FrameCursor::new(segment, stable, end_bytes, start, 1);
+        let mut cursor = FrameCursor::new(segment, stable, end_bytes, (position, tail.chain), 1);
         let meta =
             cursor.peek()?.ok_or_else(|| ScanError::io(segment.log_path(), io::ErrorKind::UnexpectedEof.into()))?;
         let bytes = segment
