@@ -20,9 +20,10 @@ pub(crate) fn cursor_at_offset<'a>(
     offset: Offset,
 ) -> Result<Option<FrameCursor<'a>>, ScanError> {
     let Some(segment) = view.segments.get(number) else { return Ok(None) };
-    let relative = offset.distance_from(segment.base_offset()).unwrap_or(0);
-    let before = |entry: &OffsetEntry| u64::from(entry.relative_offset) <= relative;
-    let found = segment.indexes()?.offsets.last(before);
+    let found = segment
+        .indexes()?
+        .offsets
+        .last_up_to(index_key(offset.distance_from(segment.base_offset())), |entry| entry.relative_offset.into());
     let entry = sound_entry(segment, found).map_err(|error| ScanError::io(segment.log_path(), error))?;
     let mut cursor = cursor_at_entry(view, stable, number, entry.map(|(_, entry)| entry));
     cursor.seek(|frame| frame.next_offset <= offset)?;
@@ -37,9 +38,10 @@ pub(crate) fn cursor_at_index<'a>(
     index: RaftIndex,
 ) -> Result<Option<FrameCursor<'a>>, ScanError> {
     let Some(segment) = view.segments.get(number) else { return Ok(None) };
-    let relative = index.distance_from(segment.base_index()).unwrap_or(0);
-    let before = |entry: &OffsetEntry| u64::from(entry.relative_index) <= relative;
-    let found = segment.indexes()?.offsets.last(before);
+    let found = segment
+        .indexes()?
+        .offsets
+        .last_up_to(index_key(index.distance_from(segment.base_index())), |entry| entry.relative_index.into());
     let entry = sound_entry(segment, found).map_err(|error| ScanError::io(segment.log_path(), error))?;
     let mut cursor = cursor_at_entry(view, stable, number, entry.map(|(_, entry)| entry));
     cursor.seek(|frame| frame.stamp.index < index)?;
@@ -56,12 +58,20 @@ pub(crate) fn cursor_at_timestamp<'a>(
     let Some(segment) = view.segments.get(number) else { return Ok(None) };
     let indexes = segment.indexes()?;
     let find = || {
-        let Some((at, time)) = indexes.times.last(|entry| entry.max_timestamp < timestamp)? else { return Ok(None) };
+        let Some(earlier) = timestamp.checked_sub(1) else { return Ok(None) };
+        let Some((at, time)) = indexes.times.last_up_to(earlier, |entry| entry.max_timestamp)? else {
+            return Ok(None);
+        };
         let entry = indexes.offsets.get(at)?.filter(|entry| entry.relative_offset == time.relative_offset);
         entry.map(Some).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the two indexes differ"))
     };
     let entry = sound_entry(segment, find()).map_err(|error| ScanError::io(segment.log_path(), error))?;
     Ok(Some(cursor_at_entry(view, stable, number, entry)))
+}
+
+/// Gives a distance from a segment's base as an index is searched for it; what lies before the base is looked for there.
+pub(crate) fn index_key(distance: Option<u64>) -> i64 {
+    i64::try_from(distance.unwrap_or(0)).unwrap_or(i64::MAX)
 }
 
 /// Stands where an index entry points, or before the segment's first frame.

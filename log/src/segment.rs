@@ -86,8 +86,8 @@ impl SegmentIndexes {
             }
             _ => return Ok(None),
         };
-        let last = indexes.offsets.last(|_| true)?;
-        let lies_within = last.is_none_or(|(_, entry)| u64::from(entry.position_bytes) < summary.log_bytes);
+        let last = indexes.offsets.last()?;
+        let lies_within = last.is_none_or(|entry| u64::from(entry.position_bytes) < summary.log_bytes);
         Ok(lies_within.then_some(indexes))
     }
 

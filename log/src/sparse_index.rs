@@ -23,6 +23,10 @@ const CRC_AT: usize = ENTRY_BYTES - 4;
 /// Entries that wait in memory before they are written: one page.
 const PENDING_MAX: usize = 4096 / ENTRY_BYTES;
 
+/// Probes of a search that go where the key should be. With keys that rise evenly the third is rarely off by more than a
+/// line of the processor's cache.
+const GUESSES: usize = 3;
+
 /// Bytes read at once when a whole index is checked.
 const CHECK_BYTES: usize = 64 * 1024;
 
@@ -223,16 +227,16 @@ impl<E: IndexEntry> SparseIndex<E> {
         }
     }
 
-    /// Finds the last entry that is `before` what is searched for; `before` must hold for a prefix of the entries.
-    /// With it comes its number.
+    /// Finds the last entry whose `key` is at most `limit`. Keys must not fall from entry to entry. With the entry comes
+    /// its number.
     ///
     /// # Errors
     /// The file could not be read.
-    pub(crate) fn last(&self, before: impl Fn(&E) -> bool) -> io::Result<Option<(usize, E)>> {
+    pub(crate) fn last_up_to(&self, limit: i64, key: impl Fn(&E) -> i64) -> io::Result<Option<(usize, E)>> {
         {
             let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
             if entries.written == 0 || self.is_mapped(&entries) {
-                return search(&entries, before);
+                return search(&entries, limit, key);
             }
         }
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
@@ -240,7 +244,16 @@ impl<E: IndexEntry> SparseIndex<E> {
             // Twice what is needed, so that a growing index is mapped a handful of times, not once a page.
             entries.mapping = Some(self.file()?.map(file_bytes(entries.written) * 2)?);
         }
-        search(&entries, before)
+        search(&entries, limit, key)
+    }
+
+    /// Gives the last entry.
+    ///
+    /// # Errors
+    /// The file could not be read.
+    pub(crate) fn last(&self) -> io::Result<Option<E>> {
+        let len = self.entries.read().unwrap_or_else(PoisonError::into_inner).len();
+        len.checked_sub(1).map_or(Ok(None), |number| self.get(number))
     }
 
     /// Gives entry number `number`; `None` past the end.
@@ -365,7 +378,10 @@ pub(crate) fn open_header(
 }
 
 /// Searches the written entries through the mapping, then the pending ones.
-fn search<E: IndexEntry>(entries: &Entries<E>, before: impl Fn(&E) -> bool) -> io::Result<Option<(usize, E)>> {
+///
+/// Most logs grow evenly, so the first probes go where the key would stand if keys rose by the same amount from entry to
+/// entry; then the rest is halved. Halving alone reads one page after the other that is in no cache.
+fn search<E: IndexEntry>(entries: &Entries<E>, limit: i64, key: impl Fn(&E) -> i64) -> io::Result<Option<(usize, E)>> {
     let pending_at = |number: usize| number.checked_sub(entries.written).map(|pending| entries.pending[pending]);
     let stored_at = |number: usize| -> io::Result<[u8; ENTRY_BYTES]> {
         let mapping = entries.mapping.as_ref().ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -373,29 +389,123 @@ fn search<E: IndexEntry>(entries: &Entries<E>, before: impl Fn(&E) -> bool) -> i
         mapping.read_exact_at(&mut bytes, file_bytes(number))?;
         Ok(bytes)
     };
-    let entry_at = |number| pending_at(number).map_or_else(|| stored_at(number).map(E::decode), Ok);
+    let key_at =
+        |number| pending_at(number).map_or_else(|| stored_at(number).map(E::decode), Ok).map(|entry| key(&entry));
     let sound_at = |number| match pending_at(number) {
         Some(entry) => Ok(entry),
         None => Some(stored_at(number)?).filter(is_sound).map(E::decode).ok_or_else(changed),
     };
+    let Some(last) = entries.len().checked_sub(1) else { return Ok(None) };
+    let (first_key, last_key) = (key_at(0)?, key_at(last)?);
+    // How many entries lie between a key and the limit, if keys rise evenly.
+    let entries_from = |key: i64| {
+        let entries = u128::from(limit.abs_diff(key)) * last as u128 / u128::from(last_key.abs_diff(first_key).max(1));
+        usize::try_from(entries).unwrap_or(usize::MAX)
+    };
     let (mut low, mut high) = (0, entries.len());
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if before(&entry_at(middle)?) {
-            low = middle + 1;
+    let mut guess = if limit < first_key { 0 } else { entries_from(first_key).min(last) };
+    for probe in 0.. {
+        let at = if probe < GUESSES { guess } else { low + (high - low) / 2 };
+        let key = key_at(at)?;
+        if key <= limit {
+            low = at + 1;
         } else {
-            high = middle;
+            high = at;
         }
+        if low == high {
+            break;
+        }
+        guess = if key <= limit {
+            at.saturating_add(entries_from(key)).clamp(low, high - 1)
+        } else {
+            at.saturating_sub(entries_from(key)).clamp(low, high - 1)
+        };
     }
     // Whatever led here: what lies left and right of the place decides, if both are what was written.
-    if low < entries.len() && before(&sound_at(low)?) {
+    if low <= last && key(&sound_at(low)?) <= limit {
         return Err(changed());
     }
     let Some(number) = low.checked_sub(1) else { return Ok(None) };
     let entry = sound_at(number)?;
-    if before(&entry) { Ok(Some((number, entry))) } else { Err(changed()) }
+    if key(&entry) <= limit { Ok(Some((number, entry))) } else { Err(changed()) }
 }
 
 fn changed() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "an index entry has changed since it was written")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::cell::Cell;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::environment::simulated::SimulatedEnvironment;
+
+    /// Index of `keys`, all but the last few of them in a file if there are many.
+    fn index_of(keys: &[i64]) -> SparseIndex<TimeEntry> {
+        let machine = SimulatedEnvironment::new(1);
+        let index = SparseIndex::create(&machine, Path::new("times")).unwrap();
+        for (relative_offset, &max_timestamp) in (0..).zip(keys) {
+            index.push(TimeEntry { max_timestamp, relative_offset }).unwrap();
+        }
+        index
+    }
+
+    fn found(index: &SparseIndex<TimeEntry>, limit: i64) -> Option<usize> {
+        let found = index.last_up_to(limit, |entry| entry.max_timestamp).unwrap();
+        found.map(|(number, entry)| {
+            assert_eq!(entry.relative_offset as usize, number);
+            number
+        })
+    }
+
+    proptest! {
+        /// What a search finds does not depend on how the keys rise.
+        #[test]
+        fn a_search_finds_what_halving_finds(
+            mut keys in prop_oneof![
+                prop::collection::vec(any::<i64>(), 0..40),
+                prop::collection::vec(-5..5_i64, 0..40),
+                prop::collection::vec(0..1_000_000_i64, 0..900),
+                prop::collection::vec(prop_oneof![Just(i64::MIN), Just(i64::MAX), -9..9_i64], 0..40),
+            ],
+            other in any::<i64>(),
+        ) {
+            keys.sort_unstable();
+            let index = index_of(&keys);
+            let around = keys.iter().flat_map(|key| [key.saturating_sub(1), *key, key.saturating_add(1)]);
+            for limit in around.chain([other, i64::MIN, i64::MAX]) {
+                let expected = keys.partition_point(|&key| key <= limit).checked_sub(1);
+                prop_assert_eq!(found(&index, limit), expected, "limit {}", limit);
+            }
+        }
+    }
+
+    /// Most of the entries looked at, over searches for every tenth key.
+    fn probes_max(keys: &[i64]) -> u32 {
+        let index = index_of(keys);
+        let probes = |limit| {
+            let probes = Cell::new(0);
+            let count = |entry: &TimeEntry| {
+                probes.set(probes.get() + 1);
+                entry.max_timestamp
+            };
+            index.last_up_to(limit, count).unwrap();
+            probes.get()
+        };
+        keys.iter().step_by(10).map(|&key| probes(key)).max().unwrap()
+    }
+
+    #[test]
+    fn a_search_goes_straight_where_keys_rise_evenly_and_by_halves_elsewhere() {
+        // The first, the last and the two that decide are always looked at.
+        let even: Vec<i64> = (0..20_000).map(|number| 1_700_000_000_000 + number * 37).collect();
+        assert!(probes_max(&even) <= 7, "{}", probes_max(&even));
+        let uneven: Vec<i64> = (0..20_000).map(|number| number * number * number).collect();
+        assert!(probes_max(&uneven) <= 4 + 3 + 15, "{}", probes_max(&uneven));
+    }
 }

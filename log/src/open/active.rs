@@ -16,10 +16,11 @@ use crate::environment::{OpenMode, StorageFile};
 use crate::frame_chain::{Density, FrameChain};
 use crate::identity::{LOG_ENDING, OFFSET_INDEX_ENDING, SegmentName};
 use crate::index_header::IndexKind;
+use crate::locate::index_key;
 use crate::segment::SegmentIndexes;
 use crate::segment_scan::{Scanned, check_header, read_through, rest_is_unwritten, scan_frames};
 use crate::segment_tail::SegmentTail;
-use crate::sparse_index::{OffsetEntry, open_header};
+use crate::sparse_index::open_header;
 use crate::writer::ActiveSegment;
 
 /// Bytes written again in one write.
@@ -53,7 +54,7 @@ impl Opening {
         else {
             return Ok(None);
         };
-        let last_entry = indexes.offsets.last(|_| true).map_err(io_error)?.map(|(_, entry)| entry);
+        let last_entry = indexes.offsets.last().map_err(io_error)?;
         let tail = SegmentTail::at_end(context.header(name), &summary, last_entry);
         self.report.clean = true;
         Ok(Some(ActiveSegment { file, indexes: Arc::new(indexes), tail, allocated_bytes: len_bytes }))
@@ -95,9 +96,12 @@ impl Opening {
         .map_err(|fault| OpenError::Damaged(damaged(tail.position_bytes, &tail.chain, fault)))?;
         // From here on nothing speaks against opening.
         self.report.torn_tail = torn_by.map(|fault| *damaged(tail.position_bytes, &tail.chain, fault));
-        let is_durable =
-            |entry: &OffsetEntry| name.base_index + u64::from(entry.relative_index) <= checkpoint.durable_end;
-        let last_durable = indexes.offsets.last(is_durable).map_err(io_error)?;
+        let last_durable = match checkpoint.durable_end.distance_from(name.base_index) {
+            None => None,
+            durable => {
+                indexes.offsets.last_up_to(index_key(durable), |entry| entry.relative_index.into()).map_err(io_error)?
+            }
+        };
         let volatile = last_durable.map_or(0, |(_, entry)| u64::from(entry.position_bytes))..tail.position_bytes;
         write_again(file.as_ref(), bytes, volatile, allocated_bytes).map_err(io_error)?;
         indexes.create_files(&context, name).and_then(|()| indexes.write_pending()).map_err(io_error)?;

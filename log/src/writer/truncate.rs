@@ -14,11 +14,10 @@ use crate::environment::OpenMode;
 use crate::frame_chain::{Density, FrameChain};
 use crate::frame_cursor::FrameCursor;
 use crate::identity::LOG_ENDING;
-use crate::locate::sound_entry;
+use crate::locate::{index_key, sound_entry};
 use crate::segment::{Segment, SegmentIndexes, remove_files};
 use crate::segment_scan::{ScanError, sound_frame};
 use crate::segment_tail::SegmentTail;
-use crate::sparse_index::OffsetEntry;
 
 /// Bytes read at once.
 const READ_BYTES: u64 = 256 * 1024;
@@ -117,14 +116,13 @@ impl LogWriter {
         let indexes = segment.indexes()?;
         let io_error = |error| ScanError::io(segment.log_path(), error);
         let header = self.context.header(segment.name);
-        let relative = from.distance_from(segment.base_index()).unwrap_or(0);
+        let before_from = index_key(from.distance_from(segment.base_index())) - 1;
         let whole = match segment.summary {
             Some(summary) => SegmentTail::at_end(header, &summary, None),
             None => self.active.tail.clone(),
         };
         // Strictly before, so that one frame at least is read again and term and append time are exact.
-        let is_before = |entry: &OffsetEntry| u64::from(entry.relative_index) < relative;
-        let find = || match indexes.offsets.last(is_before)? {
+        let find = || match indexes.offsets.last_up_to(before_from, |entry| entry.relative_index.into())? {
             Some((at, entry)) => Ok(indexes.times.get(at)?.map(|time| (at, entry, time))),
             None => Ok(None),
         };
