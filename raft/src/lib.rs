@@ -6,6 +6,7 @@
 //! - [`Producers`]: what a partition remembers of its idempotent producers
 //! - [`HardState`], [`Vote`], [`PurgeMark`]: what is remembered of one group
 //! - [`ReplicaId`]: who votes
+//! - [`ReplicatedLog`]: a partition as the rest of a broker sees it
 //!
 //! ```
 //! use std::path::Path;
@@ -48,6 +49,7 @@ mod log_store;
 mod membership;
 mod producers;
 mod replica_id;
+mod replicated_log;
 #[cfg_attr(not(test), expect(dead_code, reason = "groups come next; openraft's own tests drive it today"))]
 mod tail_cache;
 mod types;
@@ -62,3 +64,4 @@ pub use entry::Proposal;
 pub use hard_state::{HardState, PurgeMark, Vote};
 pub use producers::{BATCHES_MAX, ProducedBatch, Producer, Producers, ProducersConfig, SequenceError, Verdict};
 pub use replica_id::ReplicaId;
+pub use replicated_log::{AppendedBatch, Leadership, Pending, ProduceError, ReplicatedLog};
