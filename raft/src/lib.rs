@@ -2,6 +2,7 @@
 //! forget, and the group's log, which is the partition's.
 //!
 //! - [`journal`]: votes, committed indexes and purge marks of all groups, made durable together
+//! - [`metadata`]: topics, brokers, configs: what the whole cluster knows, as a state machine
 //! - [`Host`]: a data directory, with everything that writes to it; it opens groups
 //! - [`Group`]: a replica of a partition's Raft group
 //! - [`Producers`]: what a partition remembers of its idempotent producers
@@ -53,6 +54,7 @@ mod host;
 pub mod journal;
 mod log_store;
 mod membership;
+pub mod metadata;
 mod no_peers;
 mod producers;
 mod replica_id;
