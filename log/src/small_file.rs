@@ -28,6 +28,8 @@ pub enum SmallFileKind {
     GroupState,
     /// Whose a data directory is.
     DirectoryIdentity,
+    /// How often a data directory was started.
+    BootCounter,
 }
 
 impl SmallFileKind {
@@ -37,12 +39,17 @@ impl SmallFileKind {
             Self::CompactionManifest => 2,
             Self::GroupState => 3,
             Self::DirectoryIdentity => 4,
+            Self::BootCounter => 5,
         }
     }
 
     fn version(self) -> u16 {
         match self {
-            Self::Checkpoint | Self::CompactionManifest | Self::GroupState | Self::DirectoryIdentity => 1,
+            Self::Checkpoint
+            | Self::CompactionManifest
+            | Self::GroupState
+            | Self::DirectoryIdentity
+            | Self::BootCounter => 1,
         }
     }
 }

@@ -9,20 +9,21 @@ use tidelog_log::{LogConfig, LogIdentity};
 use tidelog_proto::batch::{BatchBuilder, Compression, NewRecord, ProducerStamp, RecordBatch};
 use tidelog_proto::ids::{BrokerId, Offset, PartitionId, ProducerEpoch, ProducerId, RaftIndex, Sequence, TopicId};
 
-use crate::directory::DirectoryIdentity;
 use crate::group::Group;
 use crate::host::{Host, HostConfig, HostError};
+use crate::metadata::{Address, BootId, ClusterVersion, MetadataCommand, MetadataOutcome, RegisterBroker};
+use crate::metadata_group::ProposeError;
 use crate::producers::SequenceError;
 use crate::replicated_log::{AppendedBatch, ProduceError, ReplicatedLog};
 
-const IDENTITY: DirectoryIdentity = DirectoryIdentity { cluster_id: [3; 16], broker_id: BrokerId::new(1) };
+const BROKER: BrokerId = BrokerId::new(1);
 
 fn partition(number: u32) -> LogIdentity {
     LogIdentity { topic_id: TopicId::new([9; 16]), partition: PartitionId::new(number) }
 }
 
 fn host(dir: &TempDir) -> Host {
-    Host::open(Arc::new(RealEnvironment::new()), dir.path(), IDENTITY, HostConfig::default()).expect("it opens")
+    Host::open(Arc::new(RealEnvironment::new()), dir.path(), BROKER, HostConfig::default()).expect("it opens")
 }
 
 /// Segments of a few batches.
@@ -221,12 +222,58 @@ fn a_directory_is_used_by_its_own_broker_alone() {
     let dir = tempfile::tempdir().expect("a directory");
     let environment = Arc::new(RealEnvironment::new());
     let first = host(&dir);
-    let second = Host::open(environment.clone(), dir.path(), IDENTITY, HostConfig::default());
+    let second = Host::open(environment.clone(), dir.path(), BROKER, HostConfig::default());
     assert!(matches!(second, Err(HostError::DataDir(_))), "{second:?}");
     first.shutdown().expect("it stops");
-    let other = DirectoryIdentity { broker_id: BrokerId::new(2), ..IDENTITY };
-    let foreign = Host::open(environment, dir.path(), other, HostConfig::default());
+    let foreign = Host::open(environment, dir.path(), BrokerId::new(2), HostConfig::default());
     let message = foreign.expect_err("it is another's").to_string();
-    assert!(message.contains("belongs to broker 1 of cluster 03"), "{message}");
-    host(&dir).shutdown().expect("it stops");
+    assert!(message.contains("belongs to broker 1, not to broker 2; start it with node_id 1"), "{message}");
+    let again = host(&dir);
+    assert_eq!(again.boot_counter(), 2, "a start that was refused is none");
+    again.shutdown().expect("it stops");
+}
+
+#[test]
+fn the_metadata_group_keeps_what_it_was_told_across_restarts() {
+    run(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut versions = Vec::new();
+        for life in 0..3_u64 {
+            let host = host(&dir);
+            let group = host.open_metadata(1).await.expect("it opens");
+            group.leadership().wait_for(|leadership| leadership.is_serving).await.expect("it runs");
+            let before = group.state().borrow().clone();
+            assert_eq!(before.metadata_version(), versions.last().copied().unwrap_or(RaftIndex::ZERO));
+            let format = MetadataCommand::FormatCluster {
+                cluster_id: host.identity().cluster_id,
+                cluster_version: ClusterVersion::FIRST,
+            };
+            let expected = if life == 0 { MetadataOutcome::ClusterFormatted } else { MetadataOutcome::Unchanged };
+            assert_eq!(group.propose(&format).await, Ok(expected));
+            let register = MetadataCommand::RegisterBroker(RegisterBroker {
+                broker_id: BROKER,
+                address: Address::new("127.0.0.1:7420").expect("an address"),
+                rack: None,
+                directory_id: host.identity().directory_id,
+                boot_counter: host.boot_counter(),
+                boot_id: BootId::new([1; 16]),
+                cluster_version_max: ClusterVersion::NEWEST,
+            });
+            assert_eq!(group.propose(&register).await, Ok(MetadataOutcome::BrokerRegistered(BROKER)));
+            assert_eq!(group.propose(&register).await, Ok(MetadataOutcome::Unchanged));
+            let allocate = MetadataCommand::AllocateProducerIds { broker_id: BROKER, count: 100 };
+            let Ok(MetadataOutcome::ProducerIdsAllocated(block)) = group.propose(&allocate).await else {
+                panic!("no producer ids")
+            };
+            assert_eq!((block.first, block.count), (ProducerId::new(life * 100), 100));
+            let unknown = MetadataCommand::DeleteTopic { topic_id: TopicId::new([77; 16]) };
+            assert!(matches!(group.propose(&unknown).await, Err(ProposeError::Refused(_))));
+            versions.push(group.state().borrow().metadata_version());
+            if life != 1 {
+                group.close().await.expect("it closes");
+                host.shutdown().expect("it stops");
+            }
+        }
+        assert!(versions.is_sorted());
+    });
 }

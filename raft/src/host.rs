@@ -10,13 +10,19 @@ use tidelog_log::data_dir::{DataDir, DataDirError};
 use tidelog_log::environment::Environment;
 use tidelog_log::storage::{Durability, StartError, Storage, StorageConfig};
 use tidelog_log::{Log, LogConfig, LogIdentity, OpenError};
+use tidelog_proto::ids::BrokerId;
 
-use crate::directory::{DirectoryError, DirectoryIdentity};
-use crate::group::{Group, GroupParts, OpenGroupError};
+use crate::directory::{DirectoryError, DirectoryIdentity, count_boot};
+use crate::group::Group;
 use crate::hard_state::HardState;
 use crate::journal::{self, Journal};
+use crate::metadata_group::{METADATA_LOG, MetadataGroup};
+use crate::replica::{OpenGroupError, ReplicaParts};
 use crate::replica_id::ReplicaId;
 use crate::tail_cache::TailBudget;
+
+/// Size of the metadata group's segments: a state is written at each, and applied again is at most one.
+const METADATA_SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What a host is told.
 #[derive(Clone, Debug)]
@@ -41,6 +47,8 @@ pub struct Host {
     environment: Arc<dyn Environment>,
     dir: DataDir,
     identity: DirectoryIdentity,
+    /// How often the directory was started, this time included.
+    boot_counter: u64,
     storage: Storage,
     journal: Journal,
     /// What the journal remembered of groups that were not opened yet.
@@ -49,31 +57,34 @@ pub struct Host {
 }
 
 impl Host {
-    /// Takes a data directory for itself, and makes it the one of `wanted` if it is new. Blocks on the disk.
+    /// Takes a data directory for a broker, and begins it for a cluster of its own if it is new. Blocks on the disk.
     ///
     /// # Errors
-    /// Another process uses the directory, it belongs to another broker or cluster, its journal is missing or damaged, or
-    /// the file system refused.
+    /// Another process uses the directory, it belongs to another broker, its journal is missing or damaged, or the file
+    /// system refused.
     pub fn open(
         environment: Arc<dyn Environment>,
         path: &Path,
-        wanted: DirectoryIdentity,
+        broker_id: BrokerId,
         config: HostConfig,
     ) -> Result<Self, HostError> {
         let dir = DataDir::open(environment.as_ref(), path).map_err(HostError::DataDir)?;
         let identity = match DirectoryIdentity::read(environment.as_ref(), path).map_err(HostError::Directory)? {
-            Some(found) => found.expect(wanted, path).map_err(HostError::Directory)?,
+            Some(found) => found.of(broker_id, path).map_err(HostError::Directory)?,
             None => {
-                begin_directory(environment.as_ref(), path, &wanted)?;
-                wanted
+                let new = DirectoryIdentity::new(environment.as_ref(), broker_id);
+                begin_directory(environment.as_ref(), path, &new)?;
+                new
             }
         };
+        let boot_counter = count_boot(environment.as_ref(), path).map_err(HostError::Directory)?;
         let (journal, hard_states) = Journal::open(Arc::clone(&environment), path).map_err(HostError::Journal)?;
         let storage = Storage::start(Arc::clone(&environment), path, config.storage).map_err(HostError::Storage)?;
         Ok(Self {
             environment,
             dir,
             identity,
+            boot_counter,
             storage,
             journal,
             hard_states: Mutex::new(hard_states),
@@ -93,6 +104,12 @@ impl Host {
         self.identity
     }
 
+    /// Tells how often the directory was started, this time included. Durable.
+    #[must_use]
+    pub fn boot_counter(&self) -> u64 {
+        self.boot_counter
+    }
+
     /// Gives what the directory is reached through.
     #[must_use]
     pub fn environment(&self) -> &Arc<dyn Environment> {
@@ -110,31 +127,50 @@ impl Host {
         config: LogConfig,
         durability: Durability,
     ) -> Result<Group, HostError> {
+        let parts = self.open_log(identity, incarnation, config, durability).await?;
+        Group::open(parts).await.map_err(|error| HostError::Group { identity, error })
+    }
+
+    /// Opens this broker's replica of the metadata group, which has no other, or begins it.
+    ///
+    /// # Errors
+    /// As [`Host::open_group`].
+    pub async fn open_metadata(&self, incarnation: u32) -> Result<MetadataGroup, HostError> {
+        let config = LogConfig { segment_bytes: METADATA_SEGMENT_BYTES, ..LogConfig::default() };
+        let parts = self.open_log(METADATA_LOG, incarnation, config, Durability::Synced).await?;
+        MetadataGroup::open(parts).await.map_err(|error| HostError::Group { identity: METADATA_LOG, error })
+    }
+
+    async fn open_log(
+        &self,
+        identity: LogIdentity,
+        incarnation: u32,
+        config: LogConfig,
+        durability: Durability,
+    ) -> Result<ReplicaParts, HostError> {
         let dir = identity.dir(self.dir.path());
         let (environment, log_dir) = (Arc::clone(&self.environment), dir.clone());
         let open = move || Log::open(environment, &log_dir, identity, config);
         let opened = tokio::task::spawn_blocking(open).await;
         let log = opened.map_err(|error| HostError::Io { path: dir.clone(), error: io::Error::other(error) })?;
         let log = log.map_err(|error| HostError::Log { identity, error })?;
-        let reader = log.reader;
         let handle = self.storage.add(log.writer).map_err(|_| HostError::Stopped)?;
         let hard_state = {
             let mut hard_states = self.hard_states.lock().unwrap_or_else(PoisonError::into_inner);
             hard_states.remove(&identity).unwrap_or_default()
         };
-        let parts = GroupParts {
+        Ok(ReplicaParts {
             identity,
             replica: ReplicaId::new(self.identity.broker_id, incarnation),
             environment: Arc::clone(&self.environment),
             dir,
             handle,
-            reader,
+            reader: log.reader,
             journal: self.journal.handle(),
             hard_state,
             durability,
             tail_budget: Arc::clone(&self.tail_budget),
-        };
-        Group::open(parts).await.map_err(|error| HostError::Group { identity, error })
+        })
     }
 
     /// Does what has to be done every few seconds. Does not block.
