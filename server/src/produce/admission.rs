@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidelog_proto::api::v1;
 use tidelog_proto::batch::{
-    self, BatchError, Compression, ProduceLimits, ProducerStamp, RecordBatch, validate_produced,
+    self, Compression, ProduceLimits, ProducerStamp, RecordBatch, validate_produced,
 };
 use tidelog_proto::error_code::ErrorCode;
 use tidelog_raft::{Pending, ProduceError};
@@ -28,6 +28,8 @@ pub(crate) enum Refusal {
     Log(ProduceError),
     /// There is too little space.
     DiskFull,
+    /// Its time was over before it was committed. It may be stored.
+    OutOfTime,
     /// The broker ended before it was looked at.
     NotChecked,
 }
@@ -49,6 +51,10 @@ impl Refusal {
             Self::DiskFull => {
                 let message = "free space is below disk_reserve_bytes: records are taken again when there is more";
                 v1::Error::new(ErrorCode::DiskFull, message)
+            }
+            Self::OutOfTime => {
+                let message = "the batch was not committed in time; it may or may not be appended";
+                v1::Error::new(ErrorCode::RequestTimedOut, message)
             }
             Self::NotChecked => v1::Error::new(ErrorCode::StorageError, "the broker is shutting down"),
         }
@@ -89,10 +95,4 @@ async fn check(pool: &BlockingPool, batch: RecordBatch, limits: ProduceLimits) -
         validate_produced(batch, &limits)
     };
     checked.map_err(Refusal::Batch)
-}
-
-impl From<BatchError> for Refusal {
-    fn from(error: BatchError) -> Self {
-        Self::Batch(batch::ProduceError::Batch(error))
-    }
 }

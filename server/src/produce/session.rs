@@ -51,10 +51,10 @@ pub(super) struct ProduceSession<R> {
 
 /// Something that was waited for has happened.
 enum Step {
-    /// The log has a batch, or refused it. `None`: it was out of time before.
-    Appended(InLane, Option<Result<Pending, Refusal>>),
-    /// A batch is committed, or was refused after all. `None`: its time is over.
-    Completed(InLane, Option<Result<AppendedBatch, ProduceError>>),
+    /// The log has a batch, or will never have it.
+    Appended(InLane, Result<Pending, Refusal>),
+    /// A batch is committed, or was refused after all, or its time is over.
+    Completed(InLane, Result<AppendedBatch, Refusal>),
 }
 
 /// A batch and its place.
@@ -227,8 +227,8 @@ where
                     let path = Arc::clone(&self.path);
                     let append = async move {
                         let append = admission::append(&path, &place.partition, batch);
-                        let appended = timeout_at(place.about.deadline, append).await.ok();
-                        Step::Appended(place, appended)
+                        let appended = timeout_at(place.about.deadline, append).await;
+                        Step::Appended(place, appended.unwrap_or(Err(Refusal::OutOfTime)))
                     };
                     if let Some(lane) = self.lanes.get_mut(&key) {
                         lane.begin_append();
@@ -259,24 +259,26 @@ where
                     lane.end_append();
                 }
                 match appended {
-                    Some(Ok(pending)) => self.wait_for_commit(place, pending),
-                    Some(Err(refusal)) => {
+                    Ok(pending) => self.wait_for_commit(place, pending),
+                    Err(refusal) => {
                         let error = refusal.to_error(&self.path, &place.partition, place.about.stamp);
                         self.settle_refused(&place, error)?;
                     }
-                    None => self.settle_refused(&place, out_of_time())?,
                 }
                 self.start_next(key)
             }
             Step::Completed(place, completed) => {
                 match completed {
-                    Some(Ok(appended)) => self.settle_appended(&place, appended),
-                    Some(Err(error)) => {
-                        let error = Refusal::Log(error).to_error(&self.path, &place.partition, place.about.stamp);
+                    Ok(appended) => self.settle_appended(&place, appended),
+                    // Not refused: it may still be appended, and those behind it are not concerned.
+                    Err(Refusal::OutOfTime) => {
+                        let error = Refusal::OutOfTime.to_error(&self.path, &place.partition, place.about.stamp);
+                        self.settle(&place, Some(refused(place.about.correlation_id, error)));
+                    }
+                    Err(refusal) => {
+                        let error = refusal.to_error(&self.path, &place.partition, place.about.stamp);
                         self.settle_refused(&place, error)?;
                     }
-                    // Not a refusal: it may still be appended, and those behind it are not concerned.
-                    None => self.settle(&place, Some(refused(place.about.correlation_id, out_of_time()))),
                 }
                 self.emit(place.key);
                 Ok(())
@@ -286,7 +288,10 @@ where
 
     fn wait_for_commit(&mut self, place: InLane, pending: Pending) {
         let commit = async move {
-            let completed = timeout_at(place.about.deadline, pending).await.ok();
+            let completed = match timeout_at(place.about.deadline, pending).await {
+                Ok(completed) => completed.map_err(Refusal::Log),
+                Err(_) => Err(Refusal::OutOfTime),
+            };
             Step::Completed(place, completed)
         };
         self.steps.push(commit.boxed());
@@ -346,10 +351,6 @@ async fn waiting<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
 
 fn refused(correlation_id: u64, error: v1::Error) -> v1::ProduceAck {
     v1::ProduceAck { correlation_id, result: Some(v1::produce_ack::Result::Error(Box::new(error))) }
-}
-
-fn out_of_time() -> v1::Error {
-    v1::Error::new(ErrorCode::RequestTimedOut, "the batch was not committed in time; it may or may not be appended")
 }
 
 fn appended(partition: &HostedPartition, correlation_id: u64, batch: AppendedBatch) -> v1::ProduceAck {
