@@ -66,7 +66,7 @@ mod scrub;
 mod segment;
 mod segment_scan;
 mod segment_tail;
-mod small_file;
+pub mod small_file;
 mod sparse_index;
 mod staging;
 pub mod storage;

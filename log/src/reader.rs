@@ -110,6 +110,14 @@ impl LogReader {
         view.segments.iter().enumerate().map(info).collect()
     }
 
+    /// Gives the base index of the first segment that starts behind entry `index`; `None` where none does.
+    #[must_use]
+    pub fn segment_start_after(&self, index: RaftIndex) -> Option<RaftIndex> {
+        let view = self.shared.view.load();
+        let number = view.segments.partition_point(|segment| segment.base_index() <= index);
+        view.segments.get(number).map(|segment| segment.base_index())
+    }
+
     /// Notes that every entry below `end` is committed: no truncation will ever reach it. A lower mark than the one
     /// already known, and what lies past the written end, change nothing.
     ///

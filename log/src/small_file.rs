@@ -15,13 +15,19 @@ const HEADER_BYTES: usize = 16;
 const CRC_BYTES: usize = 4;
 
 /// Most bytes of a payload. Whatever needs more is not a small file.
-pub(crate) const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What a small file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SmallFileKind {
+pub enum SmallFileKind {
+    /// How far a log is durable, and where it starts.
     Checkpoint,
+    /// Which segments a compaction puts in the place of which.
     CompactionManifest,
+    /// What a Raft group has applied up to some entry.
+    GroupState,
+    /// Whose a data directory is.
+    DirectoryIdentity,
 }
 
 impl SmallFileKind {
@@ -29,12 +35,14 @@ impl SmallFileKind {
         match self {
             Self::Checkpoint => 1,
             Self::CompactionManifest => 2,
+            Self::GroupState => 3,
+            Self::DirectoryIdentity => 4,
         }
     }
 
     fn version(self) -> u16 {
         match self {
-            Self::Checkpoint | Self::CompactionManifest => 1,
+            Self::Checkpoint | Self::CompactionManifest | Self::GroupState | Self::DirectoryIdentity => 1,
         }
     }
 }
@@ -43,9 +51,12 @@ impl SmallFileKind {
 /// the old or the new one, never a mixture.
 ///
 /// # Errors
-/// Whatever the file system answers. A failed sync is not repeated.
-pub(crate) fn write(environment: &dyn Environment, path: &Path, kind: SmallFileKind, payload: &[u8]) -> io::Result<()> {
-    assert!(payload.len() <= PAYLOAD_BYTES_MAX, "a payload of {} bytes is no small file", payload.len());
+/// `FileTooLarge` for a payload above [`PAYLOAD_BYTES_MAX`], and whatever the file system answers. A failed sync is not
+/// repeated.
+pub fn write(environment: &dyn Environment, path: &Path, kind: SmallFileKind, payload: &[u8]) -> io::Result<()> {
+    if payload.len() > PAYLOAD_BYTES_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
     let temporary = path.with_extension(TEMPORARY_ENDING);
     let file = environment.open_file(&temporary, OpenMode::CreateEmpty)?;
     file.write_all_at(&encode(kind, payload), 0)?;
@@ -59,7 +70,7 @@ pub(crate) fn write(environment: &dyn Environment, path: &Path, kind: SmallFileK
 ///
 /// # Errors
 /// The file could not be read, or is not one that [`write`] wrote.
-pub(crate) fn read(
+pub fn read(
     environment: &dyn Environment,
     path: &Path,
     kind: SmallFileKind,

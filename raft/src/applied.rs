@@ -3,12 +3,23 @@
 use tidelog_proto::ids::{Offset, RaftIndex, RaftTerm};
 
 /// A committed and applied entry, as its proposer learns of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Applied {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Applied {
     /// The term of its leader.
-    pub term: RaftTerm,
+    pub(crate) term: RaftTerm,
     /// Its index.
-    pub index: RaftIndex,
-    /// Its first offset; the log end offset there if it takes none.
-    pub base_offset: Offset,
+    pub(crate) index: RaftIndex,
+    /// What it did.
+    pub(crate) outcome: Outcome,
+}
+
+/// What an entry did when it was applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Nothing that anybody is told of.
+    None,
+    /// A batch is readable from this offset on.
+    Batch(Offset),
+    /// The log starts here, or already did further on.
+    LogStart(Offset),
 }

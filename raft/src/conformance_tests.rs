@@ -14,9 +14,9 @@ use tempfile::TempDir;
 use tidelog_log::environment::{Environment, RealEnvironment};
 use tidelog_log::storage::{Durability, Storage, StorageConfig};
 use tidelog_log::{Log, LogConfig, LogIdentity};
-use tidelog_proto::ids::{Offset, PartitionId, RaftIndex, RaftTerm, TopicId};
+use tidelog_proto::ids::{PartitionId, RaftIndex, RaftTerm, TopicId};
 
-use crate::applied::Applied;
+use crate::applied::{Applied, Outcome};
 use crate::journal::{self, Journal};
 use crate::log_store::{LogParts, LogStore};
 use crate::tail_cache::TailBudget;
@@ -109,8 +109,11 @@ impl RaftStateMachine<TypeConfig> for Machine {
             }
             if let Some(responder) = responder {
                 let (term, index) = (**log_id.committed_leader_id(), log_id.index());
-                let base_offset = Offset::new(0);
-                responder.send(Applied { term: RaftTerm::new(term), index: RaftIndex::new(index), base_offset });
+                responder.send(Applied {
+                    term: RaftTerm::new(term),
+                    index: RaftIndex::new(index),
+                    outcome: Outcome::None,
+                });
             }
         }
         Ok(())

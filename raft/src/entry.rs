@@ -14,12 +14,13 @@ use crate::types::{CommittedLeaderId, LogId, Membership};
 
 /// What may be proposed to a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Proposal {
+pub(crate) enum Proposal {
     /// A producer's batch, checked. The leader assigns its offsets when it is appended.
     Batch(RecordBatch),
     /// A new log start offset.
     LogStart(Offset),
     /// A command to the group's state machine.
+    #[expect(dead_code, reason = "the metadata group proposes them; it comes next")]
     Command(Bytes),
 }
 

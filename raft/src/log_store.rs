@@ -4,33 +4,32 @@
 //! `append` gives entries their place, keeps them in memory and hands them to the storage thread; it does not wait. Raft
 //! reads and replicates them at once, and counts them when the storage thread says that they are durable.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use tidelog_log::environment::Environment;
-use tidelog_log::storage::{Append, Durability, LogHandle, Request, SubmitError};
+use tidelog_log::storage::{Append, Durability, LogHandle, Request};
 use tidelog_log::{LogIdentity, LogReader, SegmentName};
 use tidelog_proto::frame::Frame;
 use tidelog_proto::ids::{Offset, RaftIndex, RaftTerm};
 use tokio::sync::oneshot;
 
-use crate::entry::{LogEntry, Place};
+use crate::entry::{LogEntry, Payload, Place};
 use crate::hard_state::{self, HardState, PurgeMark};
 use crate::journal::{JournalHandle, SaveError};
+use crate::replica_id::ReplicaId;
+use crate::storage_access::{submit, with_writer};
 use crate::tail_cache::{TailBudget, TailCache};
-use crate::types::{CommittedLeaderId, LogId, TypeConfig, Vote};
+use crate::types::{CommittedLeaderId, LogId, Membership, TypeConfig, Vote};
 
 /// Most bytes of entries that are read for one request to a follower.
 const READ_BYTES_MAX: u64 = 1024 * 1024;
-
-/// How long to wait before something is asked of a full storage queue again. It empties at the speed of the disk.
-const QUEUE_RETRY: Duration = Duration::from_millis(1);
 
 /// What a group's log consists of.
 pub(crate) struct LogParts {
@@ -126,6 +125,26 @@ impl LogStore {
         Ok(Self { shared: Arc::new(shared), end, committed })
     }
 
+    /// Begins an empty log with the only member of its group, durably. A log that has begun is left alone.
+    ///
+    /// Raft could do that itself, but a crash in the middle might leave a vote without members, which nothing mends.
+    pub(crate) async fn begin(&mut self, replica: ReplicaId) -> io::Result<()> {
+        if self.end.next_index > 0 {
+            return Ok(());
+        }
+        let members = Membership::new_with_defaults(vec![BTreeSet::from([replica])], []);
+        let entry = LogEntry::new(log_id(RaftTerm::new(0), RaftIndex::ZERO), Payload::Membership(members));
+        let entry = self.place(entry)?;
+        let (sender, appended) = oneshot::channel();
+        let completion = Box::new(move |outcome: Result<_, tidelog_log::AppendError>| drop(sender.send(outcome)));
+        let frames = entry.frame().cloned().into_iter().collect();
+        let append = Append { frames, durability: Durability::Synced, completion };
+        submit(&self.shared.handle, Request::Append(append)).await?;
+        appended.await.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?.map_err(io::Error::other)?;
+        self.shared.note_flushed(self.end.next_index);
+        Ok(())
+    }
+
     /// Gives an entry its place behind the last.
     fn place(&mut self, entry: LogEntry) -> io::Result<LogEntry> {
         let safe_end =
@@ -145,7 +164,7 @@ impl LogStore {
     async fn start_anew(&mut self, last: Option<LogId>, next_index: u64) -> io::Result<()> {
         let start = SegmentName { base_offset: self.end.next_offset, base_index: RaftIndex::new(next_index) };
         self.shared.tail().cut(0);
-        self.shared.with_writer(move |writer| writer.start_anew(start)).await?;
+        with_writer(&self.shared.handle, move |writer| writer.start_anew(start)).await?;
         self.shared.durable_end.store(next_index, Ordering::Release);
         self.end = LogEnd { next_index, last_log_id: last, last_append_time_ms: i64::MIN, ..self.end };
         Ok(())
@@ -228,7 +247,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             callback.io_completed(outcome.map(drop).map_err(io::Error::other));
         });
         let append = Append { frames, durability: self.shared.durability, completion };
-        self.shared.submit(Request::Append(append)).await
+        submit(&self.shared.handle, Request::Append(append)).await
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
@@ -246,7 +265,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         }
         self.shared.tail().cut(from);
         self.shared.durable_end.fetch_min(from, Ordering::AcqRel);
-        self.shared.with_writer(move |writer| writer.truncate_suffix(RaftIndex::new(from))).await?;
+        with_writer(&self.shared.handle, move |writer| writer.truncate_suffix(RaftIndex::new(from))).await?;
         self.end = end;
         Ok(())
     }
@@ -262,15 +281,14 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             return self.start_anew(Some(last), start).await;
         }
         let reader = self.shared.reader.clone();
-        self.shared
-            .with_writer(move |writer| {
-                let start = RaftIndex::new(start);
-                // Whatever is purged was committed.
-                let committed = reader.advance_committed(start);
-                committed.map_err(io::Error::other)?;
-                writer.advance_start(Offset::new(0), start).map_err(io::Error::other)
-            })
-            .await
+        with_writer(&self.shared.handle, move |writer| {
+            let start = RaftIndex::new(start);
+            // Whatever is purged was committed.
+            let committed = reader.advance_committed(start);
+            committed.map_err(io::Error::other)?;
+            writer.advance_start(Offset::new(0), start).map_err(io::Error::other)
+        })
+        .await
     }
 }
 
@@ -358,31 +376,6 @@ impl SharedStore {
             self.durable_end.fetch_max(end_index, Ordering::AcqRel);
         }
         self.tail().release(end_index);
-    }
-
-    /// Hands a request to the storage thread. While too much waits there, the group waits here: that is its back-pressure.
-    async fn submit(&self, mut request: Request) -> io::Result<()> {
-        loop {
-            match self.handle.submit(request) {
-                Ok(()) => return Ok(()),
-                Err(SubmitError::Full(refused)) => request = refused,
-                Err(error) => return Err(io::Error::other(error.to_string())),
-            }
-            tokio::time::sleep(QUEUE_RETRY).await;
-        }
-    }
-
-    /// Does something with the writer, after everything before it, and waits for it.
-    async fn with_writer<E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut tidelog_log::LogWriter) -> Result<(), E> + Send + 'static,
-    ) -> io::Result<()> {
-        let (sender, done) = oneshot::channel();
-        // Nobody waits any more where the receiver is gone.
-        let exclusive = Box::new(move |writer: &mut tidelog_log::LogWriter| drop(sender.send(work(writer))));
-        self.submit(Request::Exclusive(exclusive)).await?;
-        let outcome = done.await.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        outcome.map_err(io::Error::other)
     }
 
     fn tail(&self) -> MutexGuard<'_, TailCache> {

@@ -48,7 +48,7 @@ pub(crate) fn decode_membership(bytes: &[u8]) -> Result<Membership, MembershipEr
 
 /// A membership entry that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MembershipError {
+pub enum MembershipError {
     /// The bytes are no membership.
     Encoding,
     /// A voter is no member, or there are no voters.

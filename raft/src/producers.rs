@@ -83,6 +83,58 @@ impl ProducedBatch {
     }
 }
 
+impl Producer {
+    /// Starts with no batch.
+    pub(crate) fn new(epoch: ProducerEpoch) -> Self {
+        let batches = VecDeque::with_capacity(BATCHES_MAX);
+        Self { epoch, last_index: RaftIndex::new(0), last_append_time_ms: i64::MIN, batches }
+    }
+
+    /// Judges a batch by those before it.
+    pub(crate) fn check(&self, stamp: &ProducerStamp, offset_count: u32) -> Result<Verdict, SequenceError> {
+        // Markers of transactions carry no sequence and are never repeated by a producer.
+        let Some(base_sequence) = stamp.base_sequence else { return Ok(Verdict::Next) };
+        if stamp.epoch < self.epoch {
+            return Err(SequenceError::Fenced { found: stamp.epoch, current: self.epoch });
+        }
+        if stamp.epoch > self.epoch {
+            let expected = Sequence::new(0);
+            let starts = base_sequence == expected;
+            return if starts { Ok(Verdict::Next) } else { Err(SequenceError::Gap { expected, found: base_sequence }) };
+        }
+        let is_repeat =
+            |batch: &&ProducedBatch| batch.base_sequence == base_sequence && batch.offset_count == offset_count;
+        if let Some(batch) = self.batches.iter().find(is_repeat) {
+            return Ok(Verdict::Repeat(*batch));
+        }
+        let Some(expected) = self.batches.back().map(ProducedBatch::next_sequence) else {
+            return Ok(Verdict::Next);
+        };
+        if base_sequence == expected {
+            return Ok(Verdict::Next);
+        }
+        let sequences = Sequence::MAX.get() + 1;
+        let behind = (expected.get() + sequences - base_sequence.get()) % sequences;
+        Err(if behind <= OLD_MAX {
+            SequenceError::Old { expected, found: base_sequence }
+        } else {
+            SequenceError::Gap { expected, found: base_sequence }
+        })
+    }
+
+    /// Adds a batch behind the others, or as the first of a new epoch.
+    pub(crate) fn note(&mut self, epoch: ProducerEpoch, batch: ProducedBatch) {
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.batches.clear();
+        }
+        if self.batches.len() == BATCHES_MAX {
+            self.batches.pop_front();
+        }
+        self.batches.push_back(batch);
+    }
+}
+
 impl Producers {
     /// Starts with nothing remembered.
     #[must_use]
@@ -107,35 +159,7 @@ impl Producers {
     /// # Errors
     /// An old epoch, a gap, or a repeat of a batch that is no longer remembered.
     pub fn check(&self, stamp: &ProducerStamp, offset_count: u32) -> Result<Verdict, SequenceError> {
-        // Markers of transactions carry no sequence and are never repeated by a producer.
-        let Some(base_sequence) = stamp.base_sequence else { return Ok(Verdict::Next) };
-        let Some(producer) = self.by_id.get(&stamp.id) else { return Ok(Verdict::Next) };
-        if stamp.epoch < producer.epoch {
-            return Err(SequenceError::Fenced { found: stamp.epoch, current: producer.epoch });
-        }
-        if stamp.epoch > producer.epoch {
-            let expected = Sequence::new(0);
-            let starts = base_sequence == expected;
-            return if starts { Ok(Verdict::Next) } else { Err(SequenceError::Gap { expected, found: base_sequence }) };
-        }
-        let is_repeat =
-            |batch: &&ProducedBatch| batch.base_sequence == base_sequence && batch.offset_count == offset_count;
-        if let Some(batch) = producer.batches.iter().find(is_repeat) {
-            return Ok(Verdict::Repeat(*batch));
-        }
-        let Some(expected) = producer.batches.back().map(ProducedBatch::next_sequence) else {
-            return Ok(Verdict::Next);
-        };
-        if base_sequence == expected {
-            return Ok(Verdict::Next);
-        }
-        let sequences = Sequence::MAX.get() + 1;
-        let behind = (expected.get() + sequences - base_sequence.get()) % sequences;
-        Err(if behind <= OLD_MAX {
-            SequenceError::Old { expected, found: base_sequence }
-        } else {
-            SequenceError::Gap { expected, found: base_sequence }
-        })
+        self.by_id.get(&stamp.id).map_or(Ok(Verdict::Next), |producer| producer.check(stamp, offset_count))
     }
 
     /// Notes a committed batch. Whatever the log says is taken: it was judged before it was appended.
@@ -143,23 +167,11 @@ impl Producers {
     /// `index` and `append_time_ms` must not be below those of the entries before.
     pub fn apply(&mut self, stamp: &ProducerStamp, batch: ProducedBatch, index: RaftIndex, append_time_ms: i64) {
         self.forget_before(append_time_ms);
-        let producer = self.by_id.entry(stamp.id).or_insert_with(|| Producer {
-            epoch: stamp.epoch,
-            last_index: index,
-            last_append_time_ms: append_time_ms,
-            batches: VecDeque::with_capacity(BATCHES_MAX),
-        });
+        let producer = self.by_id.entry(stamp.id).or_insert_with(|| Producer { last_index: index, ..Producer::new(stamp.epoch) });
         self.by_last_index.remove(&producer.last_index);
-        if producer.epoch != stamp.epoch {
-            producer.epoch = stamp.epoch;
-            producer.batches.clear();
-        }
+        producer.note(stamp.epoch, batch);
         producer.last_index = index;
         producer.last_append_time_ms = append_time_ms;
-        if producer.batches.len() == BATCHES_MAX {
-            producer.batches.pop_front();
-        }
-        producer.batches.push_back(batch);
         self.by_last_index.insert(index, stamp.id);
         if self.by_id.len() > self.config.producers_max {
             self.forget_first();

@@ -1,26 +1,40 @@
 //! The types that openraft is compiled with.
 
-use openraft::impls::leader_id_std;
+use openraft::RaftTypeConfig;
+use openraft::impls::{BoxedErrorSource, InlineBatch, TokioRuntime, leader_id_std};
 
+use crate::answer::Answer;
 use crate::applied::Applied;
 use crate::entry::{LogEntry, Payload, Proposal};
 use crate::replica_id::ReplicaId;
 
-openraft::declare_raft_types!(
-    /// Every group of a broker, data and metadata alike, has these types, so that openraft is compiled once.
-    ///
-    /// One leader a term: the term alone is the leader epoch.
-    pub(crate) TypeConfig:
-        D = Proposal,
-        R = Applied,
-        NodeId = ReplicaId,
-        Node = (),
-        Term = u64,
-        LeaderId = leader_id_std::LeaderId<u64, ReplicaId>,
-        Payload = Payload,
-        Entry = LogEntry,
-        AsyncRuntime = openraft::impls::TokioRuntime,
-);
+/// Every group of a broker, data and metadata alike, has these types, so that openraft is compiled once.
+///
+/// One leader a term: the term alone is the leader epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TypeConfig;
+
+impl RaftTypeConfig for TypeConfig {
+    type D = Proposal;
+    type R = Applied;
+    type NodeId = ReplicaId;
+    type Node = ();
+    type Term = u64;
+    type LeaderId = leader_id_std::LeaderId<u64, ReplicaId>;
+    type Vote = Vote;
+    type Payload = Payload;
+    type Entry = LogEntry;
+    type AsyncRuntime = TokioRuntime;
+    type Responder<T>
+        = Answer<T>
+    where
+        T: Send + 'static;
+    type Batch<T>
+        = InlineBatch<T>
+    where
+        T: Send + 'static;
+    type ErrorSource = BoxedErrorSource;
+}
 
 /// The leader of an entry, which is its term.
 pub(crate) type CommittedLeaderId =
@@ -34,3 +48,6 @@ pub(crate) type Vote = openraft::impls::Vote<leader_id_std::LeaderId<u64, Replic
 
 /// The members of a group.
 pub(crate) type Membership = openraft::Membership<ReplicaId, ()>;
+
+/// The members of a group, and the entry that says so.
+pub(crate) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;

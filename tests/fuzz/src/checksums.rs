@@ -69,7 +69,14 @@ fn carries_batch(frame: &[u8]) -> bool {
 
 /// Makes the checksum of a segment header true.
 pub fn seal_segment_header(segment: &mut [u8]) {
-    if let Some((covered, crc)) = covered_and_crc(segment.get_mut(..SEGMENT_HEADER_BYTES)) {
+    if let Some(header) = segment.get_mut(..SEGMENT_HEADER_BYTES) {
+        seal_header(header);
+    }
+}
+
+/// Makes the checksum at the end of a header true.
+fn seal_header(header: &mut [u8]) {
+    if let Some((covered, crc)) = covered_and_crc(Some(header)) {
         crc.copy_from_slice(&crc32fast::hash(covered).to_le_bytes());
     }
 }
@@ -84,15 +91,20 @@ pub fn seal_index(index: &mut [u8]) {
     let entry_count = u32::try_from(entries.len() / INDEX_ENTRY_BYTES).expect("inputs are small");
     header[116..120].copy_from_slice(&entry_count.to_le_bytes());
     header[120..124].copy_from_slice(&crc32fast::hash(entries).to_le_bytes());
-    if let Some((covered, crc)) = covered_and_crc(Some(header)) {
-        crc.copy_from_slice(&crc32fast::hash(covered).to_le_bytes());
-    }
+    seal_header(header);
 }
 
 /// Tells whether the checksums and the length of an index file are true.
 #[must_use]
 pub fn is_sealed_index(index: &[u8]) -> bool {
     is_as_sealed(index, INDEX_HEADER_BYTES, seal_index)
+}
+
+/// Tells whether the checksum of an index file's header is true, whatever its entries are.
+#[must_use]
+pub fn is_sealed_index_header(index: &[u8]) -> bool {
+    let header = index.get(..INDEX_HEADER_BYTES).unwrap_or(&[]);
+    is_as_sealed(header, INDEX_HEADER_BYTES, seal_header)
 }
 
 /// Makes the length and the checksum of a checkpoint or another small file true.

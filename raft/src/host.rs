@@ -1,0 +1,225 @@
+//! The replicas of one broker: its data directory, the threads that write to it, and the groups over them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tidelog_log::data_dir::{DataDir, DataDirError};
+use tidelog_log::environment::Environment;
+use tidelog_log::storage::{Durability, StartError, Storage, StorageConfig};
+use tidelog_log::{Log, LogConfig, LogIdentity, OpenError};
+
+use crate::directory::{DirectoryError, DirectoryIdentity};
+use crate::group::{Group, GroupParts, OpenGroupError};
+use crate::hard_state::HardState;
+use crate::journal::{self, Journal};
+use crate::replica_id::ReplicaId;
+use crate::tail_cache::TailBudget;
+
+/// What a host is told.
+#[derive(Clone, Debug)]
+pub struct HostConfig {
+    /// How the storage threads work.
+    pub storage: StorageConfig,
+    /// Bytes of the newest entries that all groups together keep in memory beyond what is still to be written.
+    pub tail_cache_bytes: u64,
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self { storage: StorageConfig::default(), tail_cache_bytes: 48 * 1024 * 1024 }
+    }
+}
+
+/// A data directory at work.
+///
+/// Dropping it stops what writes to the directory as soon as that can be done without waiting; [`Host::shutdown`] waits.
+#[derive(Debug)]
+pub struct Host {
+    environment: Arc<dyn Environment>,
+    dir: DataDir,
+    identity: DirectoryIdentity,
+    storage: Storage,
+    journal: Journal,
+    /// What the journal remembered of groups that were not opened yet.
+    hard_states: Mutex<BTreeMap<LogIdentity, HardState>>,
+    tail_budget: Arc<TailBudget>,
+}
+
+impl Host {
+    /// Takes a data directory for itself, and makes it the one of `wanted` if it is new. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Another process uses the directory, it belongs to another broker or cluster, its journal is missing or damaged, or
+    /// the file system refused.
+    pub fn open(
+        environment: Arc<dyn Environment>,
+        path: &Path,
+        wanted: DirectoryIdentity,
+        config: HostConfig,
+    ) -> Result<Self, HostError> {
+        let dir = DataDir::open(environment.as_ref(), path).map_err(HostError::DataDir)?;
+        let identity = match DirectoryIdentity::read(environment.as_ref(), path).map_err(HostError::Directory)? {
+            Some(found) => found.expect(wanted, path).map_err(HostError::Directory)?,
+            None => {
+                begin_directory(environment.as_ref(), path, &wanted)?;
+                wanted
+            }
+        };
+        let (journal, hard_states) = Journal::open(Arc::clone(&environment), path).map_err(HostError::Journal)?;
+        let storage = Storage::start(Arc::clone(&environment), path, config.storage).map_err(HostError::Storage)?;
+        Ok(Self {
+            environment,
+            dir,
+            identity,
+            storage,
+            journal,
+            hard_states: Mutex::new(hard_states),
+            tail_budget: TailBudget::new(config.tail_cache_bytes),
+        })
+    }
+
+    /// Gives the directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Tells whose directory it is.
+    #[must_use]
+    pub fn identity(&self) -> DirectoryIdentity {
+        self.identity
+    }
+
+    /// Gives what the directory is reached through.
+    #[must_use]
+    pub fn environment(&self) -> &Arc<dyn Environment> {
+        &self.environment
+    }
+
+    /// Opens this broker's replica of a partition, which has no other, or begins it.
+    ///
+    /// # Errors
+    /// The log or what belongs to it could not be opened, or it is open already.
+    pub async fn open_group(
+        &self,
+        identity: LogIdentity,
+        incarnation: u32,
+        config: LogConfig,
+        durability: Durability,
+    ) -> Result<Group, HostError> {
+        let dir = identity.dir(self.dir.path());
+        let (environment, log_dir) = (Arc::clone(&self.environment), dir.clone());
+        let open = move || Log::open(environment, &log_dir, identity, config);
+        let opened = tokio::task::spawn_blocking(open).await;
+        let log = opened.map_err(|error| HostError::Io { path: dir.clone(), error: io::Error::other(error) })?;
+        let log = log.map_err(|error| HostError::Log { identity, error })?;
+        let reader = log.reader;
+        let handle = self.storage.add(log.writer).map_err(|_| HostError::Stopped)?;
+        let hard_state = {
+            let mut hard_states = self.hard_states.lock().unwrap_or_else(PoisonError::into_inner);
+            hard_states.remove(&identity).unwrap_or_default()
+        };
+        let parts = GroupParts {
+            identity,
+            replica: ReplicaId::new(self.identity.broker_id, incarnation),
+            environment: Arc::clone(&self.environment),
+            dir,
+            handle,
+            reader,
+            journal: self.journal.handle(),
+            hard_state,
+            durability,
+            tail_budget: Arc::clone(&self.tail_budget),
+        };
+        Group::open(parts).await.map_err(|error| HostError::Group { identity, error })
+    }
+
+    /// Does what has to be done every few seconds. Does not block.
+    pub fn tick(&self) {
+        self.storage.tick();
+        self.journal.tick();
+    }
+
+    /// Does what was taken, closes what is still open, and waits for all that. Blocks on the disk. Groups are closed first, by
+    /// themselves.
+    ///
+    /// # Errors
+    /// What could not be closed.
+    pub fn shutdown(self) -> Result<(), HostError> {
+        let Self { dir, storage, journal, .. } = self;
+        let failed = |error: &dyn fmt::Display| HostError::Io {
+            path: dir.path().to_owned(),
+            error: io::Error::other(error.to_string()),
+        };
+        let storage = storage.shutdown().map_err(|error| failed(&error));
+        // A vote that was given is safe even if a log is not.
+        journal.shutdown().map_err(|error| failed(&error)).and(storage)
+    }
+}
+
+/// Makes a new directory ready: the journal first, so that a directory with an identity has one.
+fn begin_directory(environment: &dyn Environment, path: &Path, identity: &DirectoryIdentity) -> Result<(), HostError> {
+    let io_error = |error| HostError::Io { path: path.to_owned(), error };
+    match journal::create(environment, path) {
+        // It was begun before and never got its identity, so nothing was ever kept in it.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        outcome => outcome.map_err(io_error)?,
+    }
+    identity.write(environment, path).map_err(io_error)
+}
+
+/// A host, or a replica on it, that cannot be opened.
+#[derive(Debug)]
+pub enum HostError {
+    /// The directory is in use, or could not be locked.
+    DataDir(DataDirError),
+    /// The directory is somebody else's, or does not say whose.
+    Directory(DirectoryError),
+    /// The journal could not be opened.
+    Journal(journal::OpenError),
+    /// The storage threads did not start.
+    Storage(StartError),
+    /// The machine did not give us what we asked for.
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What it answered.
+        error: io::Error,
+    },
+    /// A log could not be opened.
+    Log {
+        /// Whose.
+        identity: LogIdentity,
+        /// Why.
+        error: OpenError,
+    },
+    /// A group could not be opened.
+    Group {
+        /// Whose.
+        identity: LogIdentity,
+        /// Why.
+        error: OpenGroupError,
+    },
+    /// The host was stopped.
+    Stopped,
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DataDir(error) => error.fmt(f),
+            Self::Directory(error) => error.fmt(f),
+            Self::Journal(error) => error.fmt(f),
+            Self::Storage(error) => error.fmt(f),
+            Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Log { identity, error } => write!(f, "partition {identity}: {error}"),
+            Self::Group { identity, error } => write!(f, "partition {identity}: {error}"),
+            Self::Stopped => f.write_str("the data directory was closed"),
+        }
+    }
+}
+
+impl std::error::Error for HostError {}
