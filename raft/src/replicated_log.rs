@@ -78,6 +78,13 @@ impl Pending {
     }
 }
 
+impl From<oneshot::Receiver<Result<AppendedBatch, ProduceError>>> for Pending {
+    /// Waits for the answer of whoever has the other end. Dropped there, it is [`ProduceError::Stopped`].
+    fn from(answer: oneshot::Receiver<Result<AppendedBatch, ProduceError>>) -> Self {
+        Self(answer)
+    }
+}
+
 impl Future for Pending {
     type Output = Result<AppendedBatch, ProduceError>;
 
