@@ -2,6 +2,7 @@
 //! forget, and the group's log, which is the partition's.
 //!
 //! - [`journal`]: votes, committed indexes and purge marks of all groups, made durable together
+//! - [`metadata`]: topics, brokers, configs: what the whole cluster knows, as a state machine
 //! - [`Proposal`], [`Applied`]: what is proposed to a group, and what comes of it
 //! - [`Producers`]: what a partition remembers of its idempotent producers
 //! - [`HardState`], [`Vote`], [`PurgeMark`]: what is remembered of one group
@@ -46,6 +47,7 @@ pub mod journal;
 #[cfg_attr(not(test), expect(dead_code, reason = "groups come next; openraft's own tests drive it today"))]
 mod log_store;
 mod membership;
+pub mod metadata;
 mod producers;
 mod replica_id;
 #[cfg_attr(not(test), expect(dead_code, reason = "groups come next; openraft's own tests drive it today"))]

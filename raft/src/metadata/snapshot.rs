@@ -1,0 +1,298 @@
+//! The whole state as bytes, and back.
+
+mod contradiction;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use tidelog_proto::ids::{BrokerId, ProducerId, RaftIndex, TopicId};
+
+pub use self::contradiction::Contradiction;
+use super::command::ConfigChange;
+use super::state::Cluster;
+use super::stored::{self, StoredConfig, StoredError};
+use super::{
+    BootId, Broker, ClusterId, ClusterVersion, DeletedTopic, DirectoryId, MetadataLimit, MetadataState, Partition,
+    Topic, TopicConfigs,
+};
+use crate::replica_id::ReplicaId;
+
+/// Most bytes of a snapshot. More than a cluster at all of its limits takes.
+pub const SNAPSHOT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// The layout that this release writes, and the only one that it reads.
+const FORMAT: u32 = 1;
+
+/// The stored form. Field numbers are never reused.
+///
+/// What there may be many of is kept as encoded messages, so that they are counted before they are decoded.
+#[derive(Clone, PartialEq, Message)]
+struct StoredSnapshot {
+    #[prost(uint32, tag = "1")]
+    format: u32,
+    #[prost(uint64, tag = "2")]
+    metadata_version: u64,
+    /// Absent: the cluster was not made yet.
+    #[prost(message, optional, tag = "3")]
+    cluster: Option<StoredCluster>,
+    /// By rising number.
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    brokers: Vec<Bytes>,
+    /// By rising id.
+    #[prost(bytes = "bytes", repeated, tag = "5")]
+    topics: Vec<Bytes>,
+    /// By rising id.
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    deleted_topics: Vec<Bytes>,
+    #[prost(uint64, tag = "7")]
+    next_producer_id: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredCluster {
+    #[prost(bytes = "bytes", tag = "1")]
+    cluster_id: Bytes,
+    #[prost(uint32, tag = "2")]
+    cluster_version: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredBroker {
+    #[prost(uint32, tag = "1")]
+    broker_id: u32,
+    #[prost(string, tag = "2")]
+    address: String,
+    #[prost(string, optional, tag = "3")]
+    rack: Option<String>,
+    #[prost(bytes = "bytes", tag = "4")]
+    directory_id: Bytes,
+    #[prost(uint64, tag = "5")]
+    boot_counter: u64,
+    #[prost(bytes = "bytes", tag = "6")]
+    boot_id: Bytes,
+    #[prost(uint32, tag = "7")]
+    cluster_version_max: u32,
+    #[prost(uint32, tag = "8")]
+    next_incarnation: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredTopic {
+    #[prost(bytes = "bytes", tag = "1")]
+    topic_id: Bytes,
+    #[prost(string, tag = "2")]
+    name: String,
+    #[prost(bool, tag = "3")]
+    internal: bool,
+    #[prost(uint32, tag = "4")]
+    replication_factor: u32,
+    #[prost(message, repeated, tag = "5")]
+    partitions: Vec<StoredPartition>,
+    #[prost(message, repeated, tag = "6")]
+    configs: Vec<StoredConfig>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredPartition {
+    /// As `ReplicaId::get` gives them, the preferred leader first.
+    #[prost(fixed64, repeated, tag = "1")]
+    replicas: Vec<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredDeletedTopic {
+    #[prost(bytes = "bytes", tag = "1")]
+    topic_id: Bytes,
+    /// By rising number.
+    #[prost(uint32, repeated, tag = "2")]
+    pending: Vec<u32>,
+}
+
+impl MetadataState {
+    /// Encodes everything. Equal states have equal bytes.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let cluster = self.cluster.map(|cluster| StoredCluster {
+            cluster_id: Bytes::copy_from_slice(&cluster.id.get()),
+            cluster_version: cluster.version.get(),
+        });
+        let stored = StoredSnapshot {
+            format: FORMAT,
+            metadata_version: self.metadata_version.get(),
+            cluster,
+            brokers: self.brokers.iter().map(|(id, broker)| encode_broker(*id, broker)).collect(),
+            topics: self.topics.values().map(|topic| encode_topic(topic)).collect(),
+            deleted_topics: self.deleted.iter().map(|(id, topic)| encode_deleted(*id, topic)).collect(),
+            next_producer_id: self.next_producer_id.get(),
+        };
+        stored.encode_to_vec().into()
+    }
+
+    /// Decodes what [`MetadataState::encode`] made. Any bytes are a state or refused, in memory bounded by
+    /// [`SNAPSHOT_BYTES_MAX`].
+    ///
+    /// # Errors
+    /// The bytes are not exactly what this release writes of a state, or no commands lead to that state.
+    pub fn decode(bytes: Bytes) -> Result<Self, SnapshotError> {
+        let stored: StoredSnapshot = stored::decode(bytes.clone(), SNAPSHOT_BYTES_MAX)?;
+        if stored.format != FORMAT {
+            return Err(SnapshotError::Format { format: stored.format });
+        }
+        let cluster = stored.cluster.as_ref().map(decode_cluster).transpose()?;
+        let check = |limit: MetadataLimit, list: &[Bytes]| limit.check(list.len()).map_err(Contradiction::Limit);
+        check(MetadataLimit::Brokers, &stored.brokers)?;
+        check(MetadataLimit::Topics, &stored.topics)?;
+        check(MetadataLimit::DeletedTopics, &stored.deleted_topics)?;
+        let brokers: BTreeMap<_, _> = stored.brokers.into_iter().map(decode_broker).collect::<Result<_, _>>()?;
+        let topics: Vec<_> = stored.topics.into_iter().map(decode_topic).collect::<Result<_, _>>()?;
+        let deleted: BTreeMap<_, _> =
+            stored.deleted_topics.into_iter().map(decode_deleted).collect::<Result<_, _>>()?;
+        let state = Self {
+            metadata_version: RaftIndex::new(stored.metadata_version),
+            cluster,
+            brokers: Arc::new(brokers),
+            partition_count: topics.iter().map(|topic| topic.partitions.len()).sum(),
+            names: Arc::new(topics.iter().map(|topic| (topic.name.clone(), topic.id)).collect()),
+            topics: Arc::new(topics.into_iter().map(|topic| (topic.id, Arc::new(topic))).collect()),
+            deleted: Arc::new(deleted),
+            next_producer_id: ProducerId::new(stored.next_producer_id),
+        };
+        state.check()?;
+        // Also finds what stands twice, or not in its order.
+        if state.encode() == bytes { Ok(state) } else { Err(SnapshotError::Stored(StoredError::NotOurs)) }
+    }
+}
+
+fn decode_cluster(stored: &StoredCluster) -> Result<Cluster, SnapshotError> {
+    let cluster_version = ClusterVersion::new(stored.cluster_version);
+    if !(ClusterVersion::FIRST..=ClusterVersion::NEWEST).contains(&cluster_version) {
+        return Err(SnapshotError::ClusterVersion { cluster_version });
+    }
+    Ok(Cluster { id: ClusterId::new(stored::id("cluster_id", &stored.cluster_id)?), version: cluster_version })
+}
+
+fn encode_broker(broker_id: BrokerId, broker: &Broker) -> Bytes {
+    let stored = StoredBroker {
+        broker_id: broker_id.get(),
+        address: broker.address.to_string(),
+        rack: broker.rack.as_ref().map(ToString::to_string),
+        directory_id: Bytes::copy_from_slice(&broker.directory_id.get()),
+        boot_counter: broker.boot_counter,
+        boot_id: Bytes::copy_from_slice(&broker.boot_id.get()),
+        cluster_version_max: broker.cluster_version_max.get(),
+        next_incarnation: broker.next_incarnation,
+    };
+    stored.encode_to_vec().into()
+}
+
+fn decode_broker(bytes: Bytes) -> Result<(BrokerId, Broker), StoredError> {
+    let stored: StoredBroker = stored::decode(bytes, SNAPSHOT_BYTES_MAX)?;
+    let broker = Broker {
+        address: stored::address(stored.address)?,
+        rack: stored::rack(stored.rack)?,
+        directory_id: DirectoryId::new(stored::id("directory_id", &stored.directory_id)?),
+        boot_counter: stored.boot_counter,
+        boot_id: BootId::new(stored::id("boot_id", &stored.boot_id)?),
+        cluster_version_max: ClusterVersion::new(stored.cluster_version_max),
+        next_incarnation: stored.next_incarnation,
+    };
+    Ok((BrokerId::new(stored.broker_id), broker))
+}
+
+fn encode_topic(topic: &Topic) -> Bytes {
+    let partition = |partition: &Partition| StoredPartition {
+        replicas: partition.replicas.iter().map(|replica| replica.get()).collect(),
+    };
+    let configs = topic.configs.iter();
+    let stored = StoredTopic {
+        topic_id: Bytes::copy_from_slice(topic.id.as_bytes()),
+        name: topic.name.to_string(),
+        internal: topic.internal,
+        replication_factor: topic.replication_factor,
+        partitions: topic.partitions.iter().map(partition).collect(),
+        configs: configs
+            .map(|(key, value)| StoredConfig { key: key.to_string(), value: Some(value.to_string()) })
+            .collect(),
+    };
+    stored.encode_to_vec().into()
+}
+
+fn decode_topic(bytes: Bytes) -> Result<Topic, StoredError> {
+    let stored: StoredTopic = stored::decode(bytes, SNAPSHOT_BYTES_MAX)?;
+    let partition = |stored: StoredPartition| Partition {
+        replicas: stored.replicas.into_iter().map(ReplicaId::from_number).collect(),
+    };
+    let configs: Vec<_> = stored.configs.into_iter().map(ConfigChange::from).collect();
+    Ok(Topic {
+        id: stored::topic_id(&stored.topic_id)?,
+        name: stored::topic_name(stored.name)?,
+        internal: stored.internal,
+        replication_factor: stored.replication_factor,
+        partitions: stored.partitions.into_iter().map(partition).collect(),
+        configs: TopicConfigs::default().altered(&configs).map_err(|_| StoredError::Field { field: "configs" })?,
+    })
+}
+
+fn encode_deleted(topic_id: TopicId, topic: &DeletedTopic) -> Bytes {
+    let stored = StoredDeletedTopic {
+        topic_id: Bytes::copy_from_slice(topic_id.as_bytes()),
+        pending: topic.pending.iter().map(|broker_id| broker_id.get()).collect(),
+    };
+    stored.encode_to_vec().into()
+}
+
+fn decode_deleted(bytes: Bytes) -> Result<(TopicId, DeletedTopic), StoredError> {
+    let stored: StoredDeletedTopic = stored::decode(bytes, SNAPSHOT_BYTES_MAX)?;
+    let pending = stored.pending.into_iter().map(BrokerId::new).collect();
+    Ok((stored::topic_id(&stored.topic_id)?, DeletedTopic { pending }))
+}
+
+/// A snapshot that cannot be read. Trying again is no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotError {
+    /// The bytes are not what this release writes.
+    Stored(StoredError),
+    /// The layout is of a later release.
+    Format {
+        /// Its number.
+        format: u32,
+    },
+    /// The cluster uses what only a later release knows, or the number is none.
+    ClusterVersion {
+        /// What its brokers use.
+        cluster_version: ClusterVersion,
+    },
+    /// No commands lead to such a state.
+    Contradiction(Contradiction),
+}
+
+impl From<StoredError> for SnapshotError {
+    fn from(error: StoredError) -> Self {
+        Self::Stored(error)
+    }
+}
+
+impl From<Contradiction> for SnapshotError {
+    fn from(contradiction: Contradiction) -> Self {
+        Self::Contradiction(contradiction)
+    }
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stored(error) => error.fmt(f),
+            Self::Format { format } => write!(f, "a snapshot in format {format} is not known here, {FORMAT} is"),
+            Self::ClusterVersion { cluster_version } => {
+                let newest = ClusterVersion::NEWEST;
+                write!(f, "cluster version {cluster_version} is not known here, up to {newest} are")
+            }
+            Self::Contradiction(contradiction) => write!(f, "the snapshot contradicts itself: {contradiction}"),
+        }
+    }
+}
+
+impl std::error::Error for SnapshotError {}
