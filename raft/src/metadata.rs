@@ -72,6 +72,19 @@ mod stored_command;
 mod topic;
 mod topic_configs;
 
+#[cfg(test)]
+mod apply_tests;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod snapshot_tests;
+#[cfg(test)]
+mod stored_command_tests;
+#[cfg(test)]
+mod test_commands;
+#[cfg(test)]
+mod topic_configs_tests;
+
 pub use address::{Address, AddressError, Rack, RackError};
 pub use broker::{Broker, FIRST_INCARNATION};
 pub use command::{Assignment, ConfigChange, CreateTopic, MetadataCommand, RegisterBroker};

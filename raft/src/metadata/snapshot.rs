@@ -28,26 +28,37 @@ const FORMAT: u32 = 1;
 
 /// The stored form. Field numbers are never reused.
 ///
-/// What there may be many of is kept as encoded messages, so that they are counted before they are decoded.
+/// All fields are there, so a snapshot that was cut is none.
 #[derive(Clone, PartialEq, Message)]
 struct StoredSnapshot {
     #[prost(uint32, tag = "1")]
     format: u32,
-    #[prost(uint64, tag = "2")]
+    /// The crc32 of `content`.
+    #[prost(fixed32, optional, tag = "2")]
+    checksum: Option<u32>,
+    /// A `StoredContent`.
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    content: Option<Bytes>,
+}
+
+/// What there may be many of is kept as encoded messages, so that they are counted before they are decoded.
+#[derive(Clone, PartialEq, Message)]
+struct StoredContent {
+    #[prost(uint64, tag = "1")]
     metadata_version: u64,
     /// Absent: the cluster was not made yet.
-    #[prost(message, optional, tag = "3")]
+    #[prost(message, optional, tag = "2")]
     cluster: Option<StoredCluster>,
     /// By rising number.
-    #[prost(bytes = "bytes", repeated, tag = "4")]
+    #[prost(bytes = "bytes", repeated, tag = "3")]
     brokers: Vec<Bytes>,
     /// By rising id.
-    #[prost(bytes = "bytes", repeated, tag = "5")]
+    #[prost(bytes = "bytes", repeated, tag = "4")]
     topics: Vec<Bytes>,
     /// By rising id.
-    #[prost(bytes = "bytes", repeated, tag = "6")]
+    #[prost(bytes = "bytes", repeated, tag = "5")]
     deleted_topics: Vec<Bytes>,
-    #[prost(uint64, tag = "7")]
+    #[prost(uint64, tag = "6")]
     next_producer_id: u64,
 }
 
@@ -119,8 +130,7 @@ impl MetadataState {
             cluster_id: Bytes::copy_from_slice(&cluster.id.get()),
             cluster_version: cluster.version.get(),
         });
-        let stored = StoredSnapshot {
-            format: FORMAT,
+        let content = StoredContent {
             metadata_version: self.metadata_version.get(),
             cluster,
             brokers: self.brokers.iter().map(|(id, broker)| encode_broker(*id, broker)).collect(),
@@ -128,7 +138,7 @@ impl MetadataState {
             deleted_topics: self.deleted.iter().map(|(id, topic)| encode_deleted(*id, topic)).collect(),
             next_producer_id: self.next_producer_id.get(),
         };
-        stored.encode_to_vec().into()
+        seal(content.encode_to_vec().into())
     }
 
     /// Decodes what [`MetadataState::encode`] made. Any bytes are a state or refused, in memory bounded by
@@ -137,10 +147,8 @@ impl MetadataState {
     /// # Errors
     /// The bytes are not exactly what this release writes of a state, or no commands lead to that state.
     pub fn decode(bytes: Bytes) -> Result<Self, SnapshotError> {
-        let stored: StoredSnapshot = stored::decode(bytes.clone(), SNAPSHOT_BYTES_MAX)?;
-        if stored.format != FORMAT {
-            return Err(SnapshotError::Format { format: stored.format });
-        }
+        let content = unseal(bytes.clone())?;
+        let stored: StoredContent = stored::decode(content, SNAPSHOT_BYTES_MAX)?;
         let cluster = stored.cluster.as_ref().map(decode_cluster).transpose()?;
         let check = |limit: MetadataLimit, list: &[Bytes]| limit.check(list.len()).map_err(Contradiction::Limit);
         check(MetadataLimit::Brokers, &stored.brokers)?;
@@ -164,6 +172,22 @@ impl MetadataState {
         // Also finds what stands twice, or not in its order.
         if state.encode() == bytes { Ok(state) } else { Err(SnapshotError::Stored(StoredError::NotOurs)) }
     }
+}
+
+/// Puts the format and a checksum around encoded content.
+pub(super) fn seal(content: Bytes) -> Bytes {
+    let checksum = Some(crc32fast::hash(&content));
+    StoredSnapshot { format: FORMAT, checksum, content: Some(content) }.encode_to_vec().into()
+}
+
+/// Gives the content if it is whole and of a known format.
+fn unseal(bytes: Bytes) -> Result<Bytes, SnapshotError> {
+    let stored: StoredSnapshot = stored::decode(bytes, SNAPSHOT_BYTES_MAX)?;
+    if stored.format != FORMAT {
+        return Err(SnapshotError::Format { format: stored.format });
+    }
+    let content = stored.content.ok_or(SnapshotError::Checksum)?;
+    if stored.checksum == Some(crc32fast::hash(&content)) { Ok(content) } else { Err(SnapshotError::Checksum) }
 }
 
 fn decode_cluster(stored: &StoredCluster) -> Result<Cluster, SnapshotError> {
@@ -260,6 +284,8 @@ pub enum SnapshotError {
         /// Its number.
         format: u32,
     },
+    /// The checksum does not fit, or there is none.
+    Checksum,
     /// The cluster uses what only a later release knows, or the number is none.
     ClusterVersion {
         /// What its brokers use.
@@ -286,6 +312,7 @@ impl fmt::Display for SnapshotError {
         match self {
             Self::Stored(error) => error.fmt(f),
             Self::Format { format } => write!(f, "a snapshot in format {format} is not known here, {FORMAT} is"),
+            Self::Checksum => f.write_str("the snapshot does not fit its checksum"),
             Self::ClusterVersion { cluster_version } => {
                 let newest = ClusterVersion::NEWEST;
                 write!(f, "cluster version {cluster_version} is not known here, up to {newest} are")

@@ -19,6 +19,8 @@ const NUMBER_MAX: u64 = i64::MAX.unsigned_abs();
 /// The largest `batch_bytes_max`: a message of 8 MiB, without the room for what stands around a batch in it.
 pub const TOPIC_BATCH_BYTES_MAX: u64 = 8 * MIB - 64 * KIB;
 
+const _: () = assert!(TOPIC_BATCH_BYTES_MAX <= BATCH_BYTES_MAX as u64, "every batch fits a frame");
+
 /// Most headers that a record may be allowed.
 const HEADERS_MAX: u64 = 4096;
 
