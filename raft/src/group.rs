@@ -8,8 +8,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use openraft::raft::ClientWriteResult;
 use tidelog_log::storage::LogHandle;
-use tidelog_log::{LogIdentity, LogReader};
-use tidelog_proto::batch::RecordBatch;
+use tidelog_log::{CompactionError, LogConfig, LogIdentity, LogReader, LogWriter, retention};
+use tidelog_proto::batch::{DecodeLimits, RecordBatch};
 use tidelog_proto::ids::Offset;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -21,6 +21,7 @@ use crate::machine::Machine;
 use crate::replica::{OpenGroupError, RaftHandle, Release, Replica, ReplicaParts, applied};
 use crate::replicated_log::{AppendedBatch, Leadership, Pending, ProduceError, ReplicatedLog};
 use crate::sequencer::{Decision, Sequenced};
+use crate::storage_access::with_writer;
 use crate::stored_state::{DataContent, StateContent};
 use crate::types::TypeConfig;
 
@@ -73,12 +74,48 @@ impl Group {
         self.replica.close().await
     }
 
-    /// Deletes the segments below the log start, as far as a written state stands for what is gone with them.
+    /// Puts another configuration of the log in force, for everything that is appended from now on.
     ///
     /// # Errors
-    /// The state files could not be read, or the group has stopped.
-    pub async fn release_segments(&self) -> io::Result<()> {
-        self.replica.release_segments(Release::BelowLogStart).await
+    /// A key out of bounds, or the log was closed.
+    pub async fn set_config(&self, config: LogConfig) -> io::Result<()> {
+        with_writer(&self.replica.log.handle, move |writer| writer.set_config(config)).await
+    }
+
+    /// Does what is due of retention and compaction: where this replica leads, the log start moves as `config` says; what
+    /// lies below it is deleted here, and what may be compacted is. Waits until it is done.
+    ///
+    /// # Errors
+    /// The group or the log has stopped, or a file could not be read or written.
+    pub async fn clean_up(&self, config: &LogConfig, now_ms: i64, limits: DecodeLimits) -> Result<(), CleanUpError> {
+        let reader = &self.replica.log.reader;
+        let start = retention::new_start(&reader.segments(), config, now_ms, reader.committed_end());
+        if let Some(start) = start.map(|start| start.log_start_offset)
+            && start > reader.log_start_offset()
+            && self.replica.serving().is_ok()
+        {
+            self.delete_records(start).await.map_err(CleanUpError::Retention)?;
+        }
+        let release = if config.cleanup_policy.compacts() { Release::Applied } else { Release::BelowLogStart };
+        self.replica.release_segments(release).await.map_err(CleanUpError::Io)?;
+        if config.cleanup_policy.compacts() { self.compact(now_ms, limits).await } else { Ok(()) }
+    }
+
+    /// Runs a round of compaction, if one is due.
+    async fn compact(&self, now_ms: i64, limits: DecodeLimits) -> Result<(), CleanUpError> {
+        let handle = &self.replica.log.handle;
+        let (sender, plan) = oneshot::channel();
+        let propose = move |writer: &mut LogWriter| {
+            drop(sender.send(writer.plan_compaction(now_ms, limits)));
+            io::Result::Ok(())
+        };
+        with_writer(handle, propose).await.map_err(CleanUpError::Io)?;
+        let Ok(Some(plan)) = plan.await else { return Ok(()) };
+        let run = tokio::task::spawn_blocking(move || plan.run()).await;
+        let compaction = run.map_err(|error| CleanUpError::Io(io::Error::other(error)))?;
+        let compaction = compaction.map_err(CleanUpError::Compaction)?;
+        let install = move |writer: &mut LogWriter| writer.install_compaction(compaction).map(drop);
+        with_writer(handle, install).await.map_err(CleanUpError::Io)
     }
 
     /// Gives who is to be told what becomes of a batch.
@@ -178,6 +215,29 @@ impl fmt::Debug for Group {
         f.debug_struct("Group").field("identity", &self.replica.log.identity).finish_non_exhaustive()
     }
 }
+
+/// Clean-up that could not be done now. The log is as it was, or as a part of it was done.
+#[derive(Debug)]
+pub enum CleanUpError {
+    /// The log start could not be moved.
+    Retention(ProduceError),
+    /// Segments could not be compacted.
+    Compaction(CompactionError),
+    /// A file could not be read or written, or the group has stopped.
+    Io(io::Error),
+}
+
+impl fmt::Display for CleanUpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Retention(error) => write!(f, "the log start could not be moved: {error}"),
+            Self::Compaction(error) => write!(f, "segments could not be compacted: {error}"),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for CleanUpError {}
 
 /// Hands proposals to the group one after the other, which keeps them in order.
 async fn propose_in_order(raft: RaftHandle, mut proposals: mpsc::Receiver<Proposed>) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tidelog_log::environment::RealEnvironment;
 use tidelog_log::storage::Durability;
-use tidelog_log::{LogConfig, LogIdentity};
-use tidelog_proto::batch::{BatchBuilder, Compression, NewRecord, ProducerStamp, RecordBatch};
+use tidelog_log::{CleanupPolicy, LogConfig, LogIdentity};
+use tidelog_proto::batch::{BatchBuilder, Compression, DecodeLimits, NewRecord, ProducerStamp, RecordBatch};
 use tidelog_proto::ids::{BrokerId, Offset, PartitionId, ProducerEpoch, ProducerId, RaftIndex, Sequence, TopicId};
 
 use crate::group::Group;
@@ -74,6 +74,12 @@ fn values(group: &Group) -> Vec<String> {
         next = read.next_offset;
     }
     values
+}
+
+async fn clean_up(group: &Group, config: &LogConfig) {
+    let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis();
+    let now_ms = i64::try_from(now_ms).expect("not that far");
+    group.clean_up(config, now_ms, DecodeLimits::DEFAULT).await.expect("it runs");
 }
 
 fn run(test: impl Future<Output = ()>) {
@@ -174,7 +180,7 @@ fn deleted_records_stay_deleted_and_their_segments_go() {
             let beyond = group.delete_records(Offset::new(1000)).await;
             assert!(matches!(beyond, Err(ProduceError::OffsetOutOfRange { .. })), "{beyond:?}");
             assert_eq!(group.reader().log_start_offset(), start);
-            group.release_segments().await.expect("it runs");
+            clean_up(&group, &small_segments()).await;
             // The group does it when it comes to it.
             let released = group.read_barrier().await;
             assert_eq!(released, Ok(Offset::new(life * 40 + 40)));
@@ -190,6 +196,56 @@ fn deleted_records_stay_deleted_and_their_segments_go() {
                 host.shutdown().expect("it stops");
             }
         }
+    });
+}
+
+#[test]
+fn retention_moves_the_log_start_to_the_size_that_is_kept() {
+    run(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        let host = host(&dir);
+        let group = open(&host, 0).await;
+        for _ in 0..40 {
+            append(&group, batch(&[&"x".repeat(100)], None)).await.expect("it is taken");
+        }
+        let config = LogConfig { retention_bytes: Some(2000), ..small_segments() };
+        group.set_config(config.clone()).await.expect("it is within bounds");
+        clean_up(&group, &config).await;
+        let start = group.reader().log_start_offset();
+        assert!(start > Offset::new(20) && start < Offset::new(40), "{start}");
+        assert_eq!(values(&group).len() as u64, 40 - start.get());
+        group.read_barrier().await.expect("it leads");
+        let kept_bytes: u64 = group.reader().segments().iter().map(|segment| segment.log_bytes).sum();
+        assert!((2000..4000).contains(&kept_bytes), "{kept_bytes}");
+    });
+}
+
+#[test]
+fn compaction_keeps_the_last_record_of_each_key() {
+    run(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        let host = host(&dir);
+        let config =
+            LogConfig { cleanup_policy: CleanupPolicy::Compact, min_cleanable_dirty_ratio: 0.0, ..small_segments() };
+        let group = host.open_group(partition(0), 1, config.clone(), Durability::Synced).await.expect("it opens");
+        group.leadership().wait_for(|leadership| leadership.is_serving).await.expect("it runs");
+        for number in 0..60 {
+            let mut builder = BatchBuilder::new(Compression::None);
+            let (key, value) = (format!("key {}", number % 3), number.to_string());
+            let record = NewRecord { key: Some(key.as_bytes()), value: Some(value.as_bytes()), ..NewRecord::default() };
+            builder.push(&record).expect("it fits");
+            append(&group, builder.finish().expect("a record")).await.expect("it is taken");
+        }
+        // The first releases what is sealed, which is done by the group in its own time; then it is compacted.
+        clean_up(&group, &config).await;
+        group.read_barrier().await.expect("it leads");
+        clean_up(&group, &config).await;
+        let left = values(&group);
+        assert!(left.len() < 30, "{left:?}");
+        for last in ["57", "58", "59"] {
+            assert!(left.iter().any(|value| value == last), "{left:?}");
+        }
+        assert_eq!(*group.high_watermark().borrow(), Offset::new(60));
     });
 }
 

@@ -78,7 +78,7 @@ mod group_tests;
 mod producers_tests;
 
 pub use directory::{DirectoryError, DirectoryIdentity};
-pub use group::Group;
+pub use group::{CleanUpError, Group};
 pub use hard_state::{HardState, PurgeMark, Vote};
 pub use host::{Host, HostConfig, HostError};
 pub use membership::MembershipError;
