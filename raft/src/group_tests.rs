@@ -7,7 +7,9 @@ use tidelog_log::environment::RealEnvironment;
 use tidelog_log::storage::Durability;
 use tidelog_log::{CleanupPolicy, LogConfig, LogIdentity};
 use tidelog_proto::batch::{BatchBuilder, Compression, DecodeLimits, NewRecord, ProducerStamp, RecordBatch};
-use tidelog_proto::ids::{BrokerId, Offset, PartitionId, ProducerEpoch, ProducerId, RaftIndex, Sequence, TopicId};
+use tidelog_proto::ids::{
+    BrokerId, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, RaftIndex, Sequence, TopicId,
+};
 
 use crate::group::Group;
 use crate::host::{Host, HostConfig, HostError};
@@ -246,6 +248,28 @@ fn compaction_keeps_the_last_record_of_each_key() {
             assert!(left.iter().any(|value| value == last), "{left:?}");
         }
         assert_eq!(*group.high_watermark().borrow(), Offset::new(60));
+    });
+}
+
+#[test]
+fn a_partition_that_was_removed_leaves_nothing_behind() {
+    run(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        let host = host(&dir);
+        let (group, other) = (open(&host, 0).await, open(&host, 1).await);
+        append(&group, batch(&["a"], None)).await.expect("it is taken");
+        group.close().await.expect("it closes");
+        let topic_dir = partition(0).dir(dir.path()).parent().expect("a topic's").to_owned();
+        host.remove_group(partition(0)).await.expect("it goes");
+        host.remove_group(partition(0)).await.expect("it is gone");
+        assert!(!partition(0).dir(dir.path()).exists() && topic_dir.exists());
+        other.close().await.expect("it closes");
+        host.remove_group(partition(1)).await.expect("it goes");
+        assert!(!topic_dir.exists());
+        // Its votes are gone as well: it begins anew.
+        let group = open(&host, 0).await;
+        assert_eq!(group.leadership().borrow().epoch, LeaderEpoch::new(1));
+        assert_eq!(append(&group, batch(&["b"], None)).await.map(|at| at.base_offset), Ok(Offset::new(0)));
     });
 }
 

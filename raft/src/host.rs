@@ -11,6 +11,7 @@ use tidelog_log::environment::Environment;
 use tidelog_log::storage::{Durability, StartError, Storage, StorageConfig};
 use tidelog_log::{Log, LogConfig, LogIdentity, OpenError};
 use tidelog_proto::ids::BrokerId;
+use tokio::sync::oneshot;
 
 use crate::directory::{DirectoryError, DirectoryIdentity, count_boot};
 use crate::group::Group;
@@ -19,6 +20,7 @@ use crate::journal::{self, Journal};
 use crate::metadata_group::{METADATA_LOG, MetadataGroup};
 use crate::replica::{OpenGroupError, ReplicaParts};
 use crate::replica_id::ReplicaId;
+use crate::state_files::state_dir;
 use crate::tail_cache::TailBudget;
 
 /// Size of the metadata group's segments: a state is written at each, and applied again is at most one.
@@ -173,6 +175,39 @@ impl Host {
         })
     }
 
+    /// Removes everything that is kept of a partition whose replica is not open, and never will be again. A second call does
+    /// nothing, and one that was cut short is made good by the next.
+    ///
+    /// # Errors
+    /// A file could not be removed, or the journal has failed.
+    pub async fn remove_group(&self, identity: LogIdentity) -> Result<(), HostError> {
+        let dir = identity.dir(self.dir.path());
+        let environment = Arc::clone(&self.environment);
+        let remove = {
+            let dir = dir.clone();
+            move || {
+                remove_directory(environment.as_ref(), &state_dir(&dir))?;
+                remove_directory(environment.as_ref(), &dir)?;
+                match dir.parent().map(|topic_dir| environment.remove_dir(topic_dir)) {
+                    // Other partitions of the topic are still there.
+                    Some(Err(error)) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+                    Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                    _ => Ok(()),
+                }
+            }
+        };
+        let io_error = |error| HostError::Io { path: dir.clone(), error };
+        let removed = tokio::task::spawn_blocking(remove).await;
+        removed.map_err(io::Error::other).and_then(|outcome| outcome).map_err(io_error)?;
+        let (sender, forgotten) = oneshot::channel();
+        let completion = move |outcome| drop(sender.send(outcome));
+        let submitted = self.journal.handle().remove(identity, completion).map_err(io::Error::other);
+        submitted.map_err(io_error)?;
+        let forgotten = forgotten.await.map_err(|_| HostError::Stopped)?;
+        self.hard_states.lock().unwrap_or_else(PoisonError::into_inner).remove(&identity);
+        forgotten.map_err(io::Error::other).map_err(io_error)
+    }
+
     /// Does what has to be done every few seconds. Does not block.
     pub fn tick(&self) {
         self.storage.tick();
@@ -194,6 +229,16 @@ impl Host {
         // A vote that was given is safe even if a log is not.
         journal.shutdown().map_err(|error| failed(&error)).and(storage)
     }
+}
+
+/// Removes a directory and the files in it, if it is there.
+fn remove_directory(environment: &dyn Environment, dir: &Path) -> io::Result<()> {
+    let files = match environment.list_files(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        files => files?,
+    };
+    files.iter().try_for_each(|name| environment.remove_file(&dir.join(name)))?;
+    environment.remove_dir(dir)
 }
 
 /// Makes a new directory ready: the journal first, so that a directory with an identity has one.
