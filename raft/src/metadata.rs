@@ -13,7 +13,7 @@
 //! | `topic_configs` and its folder | which configs a topic has, and what they mean |
 //! | `placement` | which brokers get the replicas of new partitions |
 //! | `stored`, `stored_command`, `snapshot` | the bytes |
-//! | `reply` | errors as replies tell them |
+//! | `reply` | errors and configs as replies tell them |
 //!
 //! ```
 //! use tidelog_proto::ids::{BrokerId, RaftIndex, TopicId, TopicName};

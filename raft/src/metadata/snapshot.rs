@@ -1,6 +1,7 @@
 //! The whole state as bytes, and back.
 
 mod contradiction;
+mod parts;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,17 +9,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
-use tidelog_proto::ids::{BrokerId, ProducerId, RaftIndex, TopicId};
+use tidelog_proto::ids::{ProducerId, RaftIndex};
 
 pub use self::contradiction::Contradiction;
-use super::command::ConfigChange;
+use self::parts::{decode_broker, decode_deleted, decode_topic, encode_broker, encode_deleted, encode_topic};
 use super::state::Cluster;
-use super::stored::{self, StoredConfig, StoredError};
-use super::{
-    BootId, Broker, ClusterId, ClusterVersion, DeletedTopic, DirectoryId, MetadataLimit, MetadataState, Partition,
-    Topic, TopicConfigs,
-};
-use crate::replica_id::ReplicaId;
+use super::stored::{self, StoredError};
+use super::{ClusterId, ClusterVersion, MetadataLimit, MetadataState};
 
 /// Most bytes of a snapshot. More than a cluster at all of its limits takes.
 pub const SNAPSHOT_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -68,58 +65,6 @@ struct StoredCluster {
     cluster_id: Bytes,
     #[prost(uint32, tag = "2")]
     cluster_version: u32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StoredBroker {
-    #[prost(uint32, tag = "1")]
-    broker_id: u32,
-    #[prost(string, tag = "2")]
-    address: String,
-    #[prost(string, optional, tag = "3")]
-    rack: Option<String>,
-    #[prost(bytes = "bytes", tag = "4")]
-    directory_id: Bytes,
-    #[prost(uint64, tag = "5")]
-    boot_counter: u64,
-    #[prost(bytes = "bytes", tag = "6")]
-    boot_id: Bytes,
-    #[prost(uint32, tag = "7")]
-    cluster_version_max: u32,
-    #[prost(uint32, tag = "8")]
-    next_incarnation: u32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StoredTopic {
-    #[prost(bytes = "bytes", tag = "1")]
-    topic_id: Bytes,
-    #[prost(string, tag = "2")]
-    name: String,
-    #[prost(bool, tag = "3")]
-    internal: bool,
-    #[prost(uint32, tag = "4")]
-    replication_factor: u32,
-    #[prost(message, repeated, tag = "5")]
-    partitions: Vec<StoredPartition>,
-    #[prost(message, repeated, tag = "6")]
-    configs: Vec<StoredConfig>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StoredPartition {
-    /// As `ReplicaId::get` gives them, the preferred leader first.
-    #[prost(fixed64, repeated, tag = "1")]
-    replicas: Vec<u64>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StoredDeletedTopic {
-    #[prost(bytes = "bytes", tag = "1")]
-    topic_id: Bytes,
-    /// By rising number.
-    #[prost(uint32, repeated, tag = "2")]
-    pending: Vec<u32>,
 }
 
 impl MetadataState {
@@ -196,82 +141,6 @@ fn decode_cluster(stored: &StoredCluster) -> Result<Cluster, SnapshotError> {
         return Err(SnapshotError::ClusterVersion { cluster_version });
     }
     Ok(Cluster { id: ClusterId::new(stored::id("cluster_id", &stored.cluster_id)?), version: cluster_version })
-}
-
-fn encode_broker(broker_id: BrokerId, broker: &Broker) -> Bytes {
-    let stored = StoredBroker {
-        broker_id: broker_id.get(),
-        address: broker.address.to_string(),
-        rack: broker.rack.as_ref().map(ToString::to_string),
-        directory_id: Bytes::copy_from_slice(&broker.directory_id.get()),
-        boot_counter: broker.boot_counter,
-        boot_id: Bytes::copy_from_slice(&broker.boot_id.get()),
-        cluster_version_max: broker.cluster_version_max.get(),
-        next_incarnation: broker.next_incarnation,
-    };
-    stored.encode_to_vec().into()
-}
-
-fn decode_broker(bytes: Bytes) -> Result<(BrokerId, Broker), StoredError> {
-    let stored: StoredBroker = stored::decode(bytes, SNAPSHOT_BYTES_MAX)?;
-    let broker = Broker {
-        address: stored::address(stored.address)?,
-        rack: stored::rack(stored.rack)?,
-        directory_id: DirectoryId::new(stored::id("directory_id", &stored.directory_id)?),
-        boot_counter: stored.boot_counter,
-        boot_id: BootId::new(stored::id("boot_id", &stored.boot_id)?),
-        cluster_version_max: ClusterVersion::new(stored.cluster_version_max),
-        next_incarnation: stored.next_incarnation,
-    };
-    Ok((BrokerId::new(stored.broker_id), broker))
-}
-
-fn encode_topic(topic: &Topic) -> Bytes {
-    let partition = |partition: &Partition| StoredPartition {
-        replicas: partition.replicas.iter().map(|replica| replica.get()).collect(),
-    };
-    let configs = topic.configs.iter();
-    let stored = StoredTopic {
-        topic_id: Bytes::copy_from_slice(topic.id.as_bytes()),
-        name: topic.name.to_string(),
-        internal: topic.internal,
-        replication_factor: topic.replication_factor,
-        partitions: topic.partitions.iter().map(partition).collect(),
-        configs: configs
-            .map(|(key, value)| StoredConfig { key: key.to_string(), value: Some(value.to_string()) })
-            .collect(),
-    };
-    stored.encode_to_vec().into()
-}
-
-fn decode_topic(bytes: Bytes) -> Result<Topic, StoredError> {
-    let stored: StoredTopic = stored::decode(bytes, SNAPSHOT_BYTES_MAX)?;
-    let partition = |stored: StoredPartition| Partition {
-        replicas: stored.replicas.into_iter().map(ReplicaId::from_number).collect(),
-    };
-    let configs: Vec<_> = stored.configs.into_iter().map(ConfigChange::from).collect();
-    Ok(Topic {
-        id: stored::topic_id(&stored.topic_id)?,
-        name: stored::topic_name(stored.name)?,
-        internal: stored.internal,
-        replication_factor: stored.replication_factor,
-        partitions: stored.partitions.into_iter().map(partition).collect(),
-        configs: TopicConfigs::default().altered(&configs).map_err(|_| StoredError::Field { field: "configs" })?,
-    })
-}
-
-fn encode_deleted(topic_id: TopicId, topic: &DeletedTopic) -> Bytes {
-    let stored = StoredDeletedTopic {
-        topic_id: Bytes::copy_from_slice(topic_id.as_bytes()),
-        pending: topic.pending.iter().map(|broker_id| broker_id.get()).collect(),
-    };
-    stored.encode_to_vec().into()
-}
-
-fn decode_deleted(bytes: Bytes) -> Result<(TopicId, DeletedTopic), StoredError> {
-    let stored: StoredDeletedTopic = stored::decode(bytes, SNAPSHOT_BYTES_MAX)?;
-    let pending = stored.pending.into_iter().map(BrokerId::new).collect();
-    Ok((stored::topic_id(&stored.topic_id)?, DeletedTopic { pending }))
 }
 
 /// A snapshot that cannot be read. Trying again is no use.

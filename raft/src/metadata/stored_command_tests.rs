@@ -32,13 +32,15 @@ fn golden() -> [(MetadataCommand, String); 9] {
         (
             register(2),
             format!(
-                "1a3f0802120d62726f6b65722d323a373432301a046576656e2210{directory}28013210b0b0b0b0b0b0b0b000000000000000013801"
+                "1a3f0802120d62726f6b65722d323a373432301a046576656e2210{directory}2801\
+                 3210b0b0b0b0b0b0b0b000000000000000013801"
             ),
         ),
         (
             MetadataCommand::CreateTopic(with_configs),
             format!(
-                "22480a10{TOPIC_1}12066f726465727322040a02010222050a0302ac022a110a0c726574656e74696f6e5f6d731201352a0c0a0a7365676d656e745f6d73"
+                "22480a10{TOPIC_1}12066f726465727322040a02010222050a0302ac02\
+                 2a110a0c726574656e74696f6e5f6d731201352a0c0a0a7365676d656e745f6d73"
             ),
         ),
         (delete(1), format!("2a120a10{TOPIC_1}")),
