@@ -19,10 +19,7 @@ const QUERIES_AT_ONCE: usize = 8;
 ///
 /// # Errors
 /// The request is malformed as a whole.
-pub async fn list_offsets(
-    path: &DataPath,
-    request: v1::ListOffsetsRequest,
-) -> Result<v1::ListOffsetsResponse, Status> {
+pub async fn list_offsets(path: &DataPath, request: v1::ListOffsetsRequest) -> Result<v1::ListOffsetsResponse, Status> {
     IsolationLevel::from_field(request.isolation_level).map_err(|error| reply_error::refused_field(error, ""))?;
     let count = request.queries.len();
     if count > QUERIES_MAX {

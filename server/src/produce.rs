@@ -21,8 +21,8 @@ use tonic::{Request, Status};
 
 use crate::data_path::DataPath;
 use crate::in_flight::ConnectionBudget;
-pub(crate) use session::log_append_time_ms;
 use session::ProduceSession;
+pub(crate) use session::log_append_time_ms;
 
 /// Serves one `Produce` stream. Whoever drops what it gives ends it.
 pub fn serve<R>(

@@ -209,7 +209,8 @@ fn build(
 
 fn refused_record(error: &PushError, record_index: Option<u32>) -> v1::Error {
     match *error {
-        PushError::Full { batch_bytes, batch_bytes_max } | PushError::RecordTooLarge { batch_bytes, batch_bytes_max } => {
+        PushError::Full { batch_bytes, batch_bytes_max }
+        | PushError::RecordTooLarge { batch_bytes, batch_bytes_max } => {
             let limit = reply_error::limit("batch_bytes_max", batch_bytes_max.into(), Some(batch_bytes), true);
             let message = format!("the records of one partition make one batch: {error}");
             v1::Error { record_index, limit: Some(limit), ..v1::Error::new(ErrorCode::BatchTooLarge, message) }
@@ -227,11 +228,7 @@ fn in_request(places: &[usize], rank: u32) -> Option<u32> {
 }
 
 /// Answers every record alike.
-fn all(
-    request: &v1::ProduceRecordsRequest,
-    partition: Option<u32>,
-    error: &v1::Error,
-) -> v1::ProduceRecordsResponse {
+fn all(request: &v1::ProduceRecordsRequest, partition: Option<u32>, error: &v1::Error) -> v1::ProduceRecordsResponse {
     let result = v1::ProduceRecordsResult {
         partition,
         result: Some(v1::produce_records_result::Result::Error(Box::new(error.clone()))),

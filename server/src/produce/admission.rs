@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tidelog_proto::api::v1;
-use tidelog_proto::batch::{
-    self, Compression, ProduceLimits, ProducerStamp, RecordBatch, validate_produced,
-};
+use tidelog_proto::batch::{self, Compression, ProduceLimits, ProducerStamp, RecordBatch, validate_produced};
 use tidelog_proto::error_code::ErrorCode;
 use tidelog_raft::{Pending, ProduceError};
 
