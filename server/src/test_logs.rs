@@ -108,6 +108,11 @@ impl LocalLog {
         }
     }
 
+    /// Where the next record goes.
+    pub(crate) fn reader_end(&self) -> Offset {
+        self.reader.log_end_offset()
+    }
+
     /// Deletes what is below.
     pub(crate) fn start_at(&self, offset: u64) {
         let mut state = self.state.lock().unwrap();
