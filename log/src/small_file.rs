@@ -15,7 +15,7 @@ const HEADER_BYTES: usize = 16;
 const CRC_BYTES: usize = 4;
 
 /// Most bytes of a payload. Whatever needs more is not a small file.
-pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const PAYLOAD_BYTES_MAX: usize = 48 * 1024 * 1024;
 
 /// What a small file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

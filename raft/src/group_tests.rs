@@ -320,7 +320,7 @@ fn the_metadata_group_keeps_what_it_was_told_across_restarts() {
         let mut versions = Vec::new();
         for life in 0..3_u64 {
             let host = host(&dir);
-            let group = host.open_metadata(1).await.expect("it opens");
+            let group = host.open_metadata().await.expect("it opens");
             group.leadership().wait_for(|leadership| leadership.is_serving).await.expect("it runs");
             let before = group.state().borrow().clone();
             assert_eq!(before.metadata_version(), versions.last().copied().unwrap_or(RaftIndex::ZERO));

@@ -26,6 +26,9 @@ use crate::tail_cache::TailBudget;
 /// Size of the metadata group's segments: a state is written at each, and applied again is at most one.
 const METADATA_SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
 
+/// Incarnation of a broker's replica of the metadata group, which nobody issues. Those that the metadata issues begin at 1.
+const METADATA_INCARNATION: u32 = 0;
+
 /// What a host is told.
 #[derive(Clone, Debug)]
 pub struct HostConfig {
@@ -137,9 +140,9 @@ impl Host {
     ///
     /// # Errors
     /// As [`Host::open_group`].
-    pub async fn open_metadata(&self, incarnation: u32) -> Result<MetadataGroup, HostError> {
+    pub async fn open_metadata(&self) -> Result<MetadataGroup, HostError> {
         let config = LogConfig { segment_bytes: METADATA_SEGMENT_BYTES, ..LogConfig::default() };
-        let parts = self.open_log(METADATA_LOG, incarnation, config, Durability::Synced).await?;
+        let parts = self.open_log(METADATA_LOG, METADATA_INCARNATION, config, Durability::Synced).await?;
         MetadataGroup::open(parts).await.map_err(|error| HostError::Group { identity: METADATA_LOG, error })
     }
 
