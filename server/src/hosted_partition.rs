@@ -26,8 +26,8 @@ pub struct PartitionSettings {
     pub headers_max: u32,
     /// Whose time the records carry. The leader's: the producer's is not looked at.
     pub timestamp_type: TimestampType,
-    /// How far a record's timestamp may lie ahead of the broker's clock.
-    pub timestamp_ahead_ms_max: u32,
+    /// How far a record's timestamp may lie ahead of the broker's clock; `None` for any distance.
+    pub timestamp_ahead_ms_max: Option<u64>,
     /// The topic is compacted: records need keys, and compressed batches are looked into.
     pub is_compacted: bool,
     /// The caps on decompression.
@@ -41,7 +41,7 @@ impl Default for PartitionSettings {
             batch_bytes_max: 1024 * 1024,
             headers_max: 64,
             timestamp_type: TimestampType::CreateTime,
-            timestamp_ahead_ms_max: 60 * 60 * 1000,
+            timestamp_ahead_ms_max: Some(60 * 60 * 1000),
             is_compacted: false,
             decode: DecodeLimits::DEFAULT,
         }
@@ -53,7 +53,10 @@ impl PartitionSettings {
     #[must_use]
     pub fn produce_limits(&self, now_ms: i64) -> ProduceLimits {
         let timestamp_ms_max = match self.timestamp_type {
-            TimestampType::CreateTime => now_ms.saturating_add(i64::from(self.timestamp_ahead_ms_max)),
+            TimestampType::CreateTime => self
+                .timestamp_ahead_ms_max
+                .and_then(|ahead_ms| i64::try_from(ahead_ms).ok())
+                .map_or(i64::MAX, |ahead_ms| now_ms.saturating_add(ahead_ms)),
             TimestampType::LogAppendTime => i64::MAX,
         };
         ProduceLimits {

@@ -4,6 +4,7 @@
 
 mod blocking_pool;
 pub mod broker_service;
+pub mod cluster;
 pub mod data_path;
 pub mod fetch;
 pub mod grpc_server;
