@@ -65,6 +65,12 @@ pub trait Environment: fmt::Debug + Send + Sync + 'static {
     /// Whatever the file system answers.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
 
+    /// Removes an empty directory. After a crash it may be back, empty.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none, `DirectoryNotEmpty`, and whatever the file system answers.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+
     /// Lists the plain file names in a directory, sorted; subdirectories are left out.
     ///
     /// # Errors

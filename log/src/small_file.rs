@@ -15,7 +15,7 @@ const HEADER_BYTES: usize = 16;
 const CRC_BYTES: usize = 4;
 
 /// Most bytes of a payload. Whatever needs more is not a small file.
-pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const PAYLOAD_BYTES_MAX: usize = 48 * 1024 * 1024;
 
 /// What a small file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub enum SmallFileKind {
     GroupState,
     /// Whose a data directory is.
     DirectoryIdentity,
+    /// How often a data directory was started.
+    BootCounter,
 }
 
 impl SmallFileKind {
@@ -37,12 +39,17 @@ impl SmallFileKind {
             Self::CompactionManifest => 2,
             Self::GroupState => 3,
             Self::DirectoryIdentity => 4,
+            Self::BootCounter => 5,
         }
     }
 
     fn version(self) -> u16 {
         match self {
-            Self::Checkpoint | Self::CompactionManifest | Self::GroupState | Self::DirectoryIdentity => 1,
+            Self::Checkpoint
+            | Self::CompactionManifest
+            | Self::GroupState
+            | Self::DirectoryIdentity
+            | Self::BootCounter => 1,
         }
     }
 }

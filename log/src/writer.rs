@@ -20,7 +20,7 @@ pub use error::{AppendError, WriteError};
 
 use crate::checkpoint::{Checkpoint, CleanEnd};
 use crate::compaction::CompactionTurn;
-use crate::config::LogConfig;
+use crate::config::{ConfigError, LogConfig};
 use crate::environment::StorageFile;
 use crate::identity::LogIdentity;
 use crate::reader::LogReader;
@@ -131,10 +131,20 @@ impl LogWriter {
         self.context.identity
     }
 
-    /// Gives the configuration it was opened with.
+    /// Gives the configuration in force.
     #[must_use]
     pub fn config(&self) -> &LogConfig {
         &self.config
+    }
+
+    /// Puts another configuration in force, for everything from now on: segments that were sealed stay as they are.
+    ///
+    /// # Errors
+    /// The first key out of bounds. Nothing has changed then.
+    pub fn set_config(&mut self, config: LogConfig) -> Result<(), ConfigError> {
+        config.validate()?;
+        self.config = config;
+        Ok(())
     }
 
     /// Gives the offset of the next record.

@@ -20,6 +20,7 @@ mod produce;
 mod record;
 mod record_batch;
 mod records;
+mod restamp;
 mod retain;
 mod varint;
 

@@ -2,6 +2,8 @@
 
 use tidelog_proto::ids::{Offset, RaftIndex, RaftTerm};
 
+use crate::metadata::{MetadataError, MetadataOutcome};
+
 /// A committed and applied entry, as its proposer learns of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Applied {
@@ -22,4 +24,6 @@ pub(crate) enum Outcome {
     Batch(Offset),
     /// The log starts here, or already did further on.
     LogStart(Offset),
+    /// What came of a command to the metadata group.
+    Metadata(Box<Result<MetadataOutcome, MetadataError>>),
 }

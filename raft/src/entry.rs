@@ -20,7 +20,6 @@ pub(crate) enum Proposal {
     /// A new log start offset.
     LogStart(Offset),
     /// A command to the group's state machine.
-    #[expect(dead_code, reason = "the metadata group proposes them; it comes next")]
     Command(Bytes),
 }
 

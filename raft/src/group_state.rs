@@ -9,12 +9,14 @@ use openraft::RaftSnapshotBuilder;
 use openraft::entry::RaftEntry;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
+use tidelog_proto::frame::FrameType;
 use tidelog_proto::ids::{RaftIndex, RaftTerm};
 use tokio::task::JoinHandle;
 
 use crate::applied::{Applied, Outcome};
-use crate::data_machine::DataMachine;
-use crate::producers::ProducersConfig;
+use crate::entry::LogEntry;
+use crate::machine::Machine;
+use crate::replica::ReplicaLog;
 use crate::state_files::StateFiles;
 use crate::stored_state::StoredState;
 use crate::types::{LogId, StoredMembership, TypeConfig};
@@ -28,7 +30,10 @@ const APPLIED_TOGETHER_MAX: usize = 256;
 pub(crate) struct GroupState {
     applied: Option<LogId>,
     membership: StoredMembership,
-    machine: DataMachine,
+    machine: Machine,
+    log: Arc<ReplicaLog>,
+    /// The term of a leader's first entry that was applied and not yet told.
+    begun_term: Option<RaftTerm>,
     files: StateFiles,
     snapshots: Arc<Snapshots>,
     /// The file that is being written. Only one at a time: a state that comes meanwhile gets none.
@@ -69,47 +74,86 @@ impl GroupState {
     /// Goes on from a written state, or from the log's first entry.
     pub(crate) fn new(
         stored: Option<(LogId, StoredMembership)>,
-        machine: DataMachine,
+        machine: Machine,
+        log: Arc<ReplicaLog>,
         files: StateFiles,
         snapshots: Arc<Snapshots>,
     ) -> Self {
         let (applied, membership) = stored.map_or_else(Default::default, |(applied, members)| (Some(applied), members));
-        let next_segment = applied.and_then(|applied| machine.segment_behind(RaftIndex::new(applied.index())));
-        Self { applied, membership, machine, files, snapshots, writing: None, next_segment }
+        let mut state = Self {
+            applied,
+            membership,
+            machine,
+            log,
+            begun_term: None,
+            files,
+            snapshots,
+            writing: None,
+            next_segment: None,
+        };
+        state.next_segment = state.segment_behind_applied();
+        state
     }
 
     async fn apply_all(&mut self, entries: Vec<EntryResponder<TypeConfig>>) -> io::Result<()> {
         let mut answers = Vec::with_capacity(entries.len());
-        let mut last = None;
         for (entry, responder) in entries {
             let log_id = entry.log_id();
             let index = RaftIndex::new(log_id.index());
-            let frame = entry.frame().ok_or(io::ErrorKind::InvalidData)?;
             if self.next_segment.is_none_or(|start| start <= index) {
                 self.note_segment(index);
             }
-            let outcome = self.machine.apply(frame).await?;
-            if let Some(membership) = entry.get_membership() {
-                self.membership = StoredMembership::new(Some(log_id), membership);
-            }
+            let outcome = self.apply_one(&entry, index).await?;
             self.applied = Some(log_id);
-            last = Some(index);
             answers.extend(responder.map(|responder| (responder, log_id, outcome)));
         }
-        if let Some(last) = last {
-            self.machine.publish(last)?;
-        }
+        self.publish()?;
         answers.into_iter().for_each(|(responder, log_id, outcome)| answer(responder, &log_id, outcome));
         Ok(())
     }
 
+    async fn apply_one(&mut self, entry: &LogEntry, index: RaftIndex) -> io::Result<Outcome> {
+        let frame = entry.frame().ok_or(io::ErrorKind::InvalidData)?;
+        match frame.frame_type() {
+            FrameType::NoOp => self.begun_term = Some(frame.stamp().term),
+            FrameType::Membership => {
+                let membership = entry.get_membership().ok_or(io::ErrorKind::InvalidData)?;
+                self.membership = StoredMembership::new(Some(entry.log_id()), membership);
+            }
+            FrameType::LogStart => {
+                // Nothing is deleted that is not known to be committed.
+                self.log.reader.advance_committed(index).map_err(io::Error::other)?;
+                return self.machine.apply(frame).await;
+            }
+            FrameType::Data | FrameType::TransactionMarker | FrameType::CoordinatorCommand => {
+                return self.machine.apply(frame).await;
+            }
+        }
+        Ok(Outcome::None)
+    }
+
+    /// Tells everyone of what was applied.
+    fn publish(&mut self) -> io::Result<()> {
+        let Some(applied) = self.applied else { return Ok(()) };
+        self.log.reader.advance_committed(RaftIndex::new(applied.index() + 1)).map_err(io::Error::other)?;
+        self.machine.publish();
+        if let Some(term) = self.begun_term.take() {
+            self.log.begun_term.send_replace(Some(term));
+        }
+        Ok(())
+    }
+
+    /// Gives the first segment that starts behind the last applied entry, as it is now.
+    fn segment_behind_applied(&self) -> Option<RaftIndex> {
+        self.applied.and_then(|applied| self.log.reader.segment_start_after(RaftIndex::new(applied.index())))
+    }
+
     /// Writes the state down if entry `index`, the next one, begins a segment: then everything before is in sealed ones.
     fn note_segment(&mut self, index: RaftIndex) {
-        let start = self.applied.and_then(|applied| self.machine.segment_behind(RaftIndex::new(applied.index())));
-        if start == Some(index) {
+        if self.segment_behind_applied() == Some(index) {
             self.write_in_background();
         }
-        self.next_segment = self.machine.segment_behind(index);
+        self.next_segment = self.log.reader.segment_start_after(index);
     }
 
     fn write_in_background(&mut self) {
@@ -153,10 +197,10 @@ impl StateReader {
         let Some(index) = *self.snapshots.chosen() else { return Ok(None) };
         let files = self.files.clone();
         let read = tokio::task::spawn_blocking(move || files.read(index)).await.map_err(io::Error::other)?;
-        let Some(bytes) = read.map_err(io::Error::other)? else { return Ok(None) };
-        let state = StoredState::decode(&bytes, ProducersConfig::default()).map_err(io::Error::other)?;
+        let Some(bytes) = read.map_err(io::Error::other)?.map(Bytes::from) else { return Ok(None) };
+        let state = StoredState::decode(bytes.clone()).map_err(io::Error::other)?;
         let meta = SnapshotMetaOf::<TypeConfig> { last_log_id: Some(state.applied), last_membership: state.membership };
-        Ok(Some(SnapshotOf::<TypeConfig, _> { meta, snapshot: StateSnapshot(bytes.into()) }))
+        Ok(Some(SnapshotOf::<TypeConfig, _> { meta, snapshot: StateSnapshot(bytes) }))
     }
 }
 
@@ -196,7 +240,7 @@ impl RaftStateMachine<TypeConfig> for GroupState {
         meta: &SnapshotMetaOf<TypeConfig>,
         StateSnapshot(bytes): StateSnapshot,
     ) -> io::Result<()> {
-        let state = StoredState::decode(&bytes, ProducersConfig::default()).map_err(io::Error::other)?;
+        let state = StoredState::decode(bytes.clone()).map_err(io::Error::other)?;
         if meta.last_log_id != Some(state.applied) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a snapshot is not of the entry that it names"));
         }
@@ -205,8 +249,8 @@ impl RaftStateMachine<TypeConfig> for GroupState {
         tokio::task::spawn_blocking(move || files.write(index, &bytes)).await.map_err(io::Error::other)??;
         self.snapshots.choose(index);
         (self.applied, self.membership) = (Some(state.applied), state.membership);
-        self.machine.install(state.content);
-        self.next_segment = self.machine.segment_behind(index);
+        self.machine.install(state.content)?;
+        self.next_segment = self.segment_behind_applied();
         Ok(())
     }
 

@@ -5,24 +5,27 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tidelog_log::environment::RealEnvironment;
 use tidelog_log::storage::Durability;
-use tidelog_log::{LogConfig, LogIdentity};
-use tidelog_proto::batch::{BatchBuilder, Compression, NewRecord, ProducerStamp, RecordBatch};
-use tidelog_proto::ids::{BrokerId, Offset, PartitionId, ProducerEpoch, ProducerId, RaftIndex, Sequence, TopicId};
+use tidelog_log::{CleanupPolicy, LogConfig, LogIdentity};
+use tidelog_proto::batch::{BatchBuilder, Compression, DecodeLimits, NewRecord, ProducerStamp, RecordBatch};
+use tidelog_proto::ids::{
+    BrokerId, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, RaftIndex, Sequence, TopicId,
+};
 
-use crate::directory::DirectoryIdentity;
 use crate::group::Group;
 use crate::host::{Host, HostConfig, HostError};
+use crate::metadata::{Address, BootId, ClusterVersion, MetadataCommand, MetadataOutcome, RegisterBroker};
+use crate::metadata_group::ProposeError;
 use crate::producers::SequenceError;
 use crate::replicated_log::{AppendedBatch, ProduceError, ReplicatedLog};
 
-const IDENTITY: DirectoryIdentity = DirectoryIdentity { cluster_id: [3; 16], broker_id: BrokerId::new(1) };
+const BROKER: BrokerId = BrokerId::new(1);
 
 fn partition(number: u32) -> LogIdentity {
     LogIdentity { topic_id: TopicId::new([9; 16]), partition: PartitionId::new(number) }
 }
 
 fn host(dir: &TempDir) -> Host {
-    Host::open(Arc::new(RealEnvironment::new()), dir.path(), IDENTITY, HostConfig::default()).expect("it opens")
+    Host::open(Arc::new(RealEnvironment::new()), dir.path(), BROKER, HostConfig::default()).expect("it opens")
 }
 
 /// Segments of a few batches.
@@ -73,6 +76,12 @@ fn values(group: &Group) -> Vec<String> {
         next = read.next_offset;
     }
     values
+}
+
+async fn clean_up(group: &Group, config: &LogConfig) {
+    let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis();
+    let now_ms = i64::try_from(now_ms).expect("not that far");
+    group.clean_up(config, now_ms, DecodeLimits::DEFAULT).await.expect("it runs");
 }
 
 fn run(test: impl Future<Output = ()>) {
@@ -173,7 +182,7 @@ fn deleted_records_stay_deleted_and_their_segments_go() {
             let beyond = group.delete_records(Offset::new(1000)).await;
             assert!(matches!(beyond, Err(ProduceError::OffsetOutOfRange { .. })), "{beyond:?}");
             assert_eq!(group.reader().log_start_offset(), start);
-            group.release_segments().await.expect("it runs");
+            clean_up(&group, &small_segments()).await;
             // The group does it when it comes to it.
             let released = group.read_barrier().await;
             assert_eq!(released, Ok(Offset::new(life * 40 + 40)));
@@ -189,6 +198,78 @@ fn deleted_records_stay_deleted_and_their_segments_go() {
                 host.shutdown().expect("it stops");
             }
         }
+    });
+}
+
+#[test]
+fn retention_moves_the_log_start_to_the_size_that_is_kept() {
+    run(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        let host = host(&dir);
+        let group = open(&host, 0).await;
+        for _ in 0..40 {
+            append(&group, batch(&[&"x".repeat(100)], None)).await.expect("it is taken");
+        }
+        let config = LogConfig { retention_bytes: Some(2000), ..small_segments() };
+        group.set_config(config.clone()).await.expect("it is within bounds");
+        clean_up(&group, &config).await;
+        let start = group.reader().log_start_offset();
+        assert!(start > Offset::new(20) && start < Offset::new(40), "{start}");
+        assert_eq!(values(&group).len() as u64, 40 - start.get());
+        group.read_barrier().await.expect("it leads");
+        let kept_bytes: u64 = group.reader().segments().iter().map(|segment| segment.log_bytes).sum();
+        assert!((2000..4000).contains(&kept_bytes), "{kept_bytes}");
+    });
+}
+
+#[test]
+fn compaction_keeps_the_last_record_of_each_key() {
+    run(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        let host = host(&dir);
+        let config =
+            LogConfig { cleanup_policy: CleanupPolicy::Compact, min_cleanable_dirty_ratio: 0.0, ..small_segments() };
+        let group = host.open_group(partition(0), 1, config.clone(), Durability::Synced).await.expect("it opens");
+        group.leadership().wait_for(|leadership| leadership.is_serving).await.expect("it runs");
+        for number in 0..60 {
+            let mut builder = BatchBuilder::new(Compression::None);
+            let (key, value) = (format!("key {}", number % 3), number.to_string());
+            let record = NewRecord { key: Some(key.as_bytes()), value: Some(value.as_bytes()), ..NewRecord::default() };
+            builder.push(&record).expect("it fits");
+            append(&group, builder.finish().expect("a record")).await.expect("it is taken");
+        }
+        // The first releases what is sealed, which is done by the group in its own time; then it is compacted.
+        clean_up(&group, &config).await;
+        group.read_barrier().await.expect("it leads");
+        clean_up(&group, &config).await;
+        let left = values(&group);
+        assert!(left.len() < 30, "{left:?}");
+        for last in ["57", "58", "59"] {
+            assert!(left.iter().any(|value| value == last), "{left:?}");
+        }
+        assert_eq!(*group.high_watermark().borrow(), Offset::new(60));
+    });
+}
+
+#[test]
+fn a_partition_that_was_removed_leaves_nothing_behind() {
+    run(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        let host = host(&dir);
+        let (group, other) = (open(&host, 0).await, open(&host, 1).await);
+        append(&group, batch(&["a"], None)).await.expect("it is taken");
+        group.close().await.expect("it closes");
+        let topic_dir = partition(0).dir(dir.path()).parent().expect("a topic's").to_owned();
+        host.remove_group(partition(0)).await.expect("it goes");
+        host.remove_group(partition(0)).await.expect("it is gone");
+        assert!(!partition(0).dir(dir.path()).exists() && topic_dir.exists());
+        other.close().await.expect("it closes");
+        host.remove_group(partition(1)).await.expect("it goes");
+        assert!(!topic_dir.exists());
+        // Its votes are gone as well: it begins anew.
+        let group = open(&host, 0).await;
+        assert_eq!(group.leadership().borrow().epoch, LeaderEpoch::new(1));
+        assert_eq!(append(&group, batch(&["b"], None)).await.map(|at| at.base_offset), Ok(Offset::new(0)));
     });
 }
 
@@ -221,12 +302,58 @@ fn a_directory_is_used_by_its_own_broker_alone() {
     let dir = tempfile::tempdir().expect("a directory");
     let environment = Arc::new(RealEnvironment::new());
     let first = host(&dir);
-    let second = Host::open(environment.clone(), dir.path(), IDENTITY, HostConfig::default());
+    let second = Host::open(environment.clone(), dir.path(), BROKER, HostConfig::default());
     assert!(matches!(second, Err(HostError::DataDir(_))), "{second:?}");
     first.shutdown().expect("it stops");
-    let other = DirectoryIdentity { broker_id: BrokerId::new(2), ..IDENTITY };
-    let foreign = Host::open(environment, dir.path(), other, HostConfig::default());
+    let foreign = Host::open(environment, dir.path(), BrokerId::new(2), HostConfig::default());
     let message = foreign.expect_err("it is another's").to_string();
-    assert!(message.contains("belongs to broker 1 of cluster 03"), "{message}");
-    host(&dir).shutdown().expect("it stops");
+    assert!(message.contains("belongs to broker 1, not to broker 2; start it with node_id 1"), "{message}");
+    let again = host(&dir);
+    assert_eq!(again.boot_counter(), 2, "a start that was refused is none");
+    again.shutdown().expect("it stops");
+}
+
+#[test]
+fn the_metadata_group_keeps_what_it_was_told_across_restarts() {
+    run(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut versions = Vec::new();
+        for life in 0..3_u64 {
+            let host = host(&dir);
+            let group = host.open_metadata().await.expect("it opens");
+            group.leadership().wait_for(|leadership| leadership.is_serving).await.expect("it runs");
+            let before = group.state().borrow().clone();
+            assert_eq!(before.metadata_version(), versions.last().copied().unwrap_or(RaftIndex::ZERO));
+            let format = MetadataCommand::FormatCluster {
+                cluster_id: host.identity().cluster_id,
+                cluster_version: ClusterVersion::FIRST,
+            };
+            let expected = if life == 0 { MetadataOutcome::ClusterFormatted } else { MetadataOutcome::Unchanged };
+            assert_eq!(group.propose(&format).await, Ok(expected));
+            let register = MetadataCommand::RegisterBroker(RegisterBroker {
+                broker_id: BROKER,
+                address: Address::new("127.0.0.1:7420").expect("an address"),
+                rack: None,
+                directory_id: host.identity().directory_id,
+                boot_counter: host.boot_counter(),
+                boot_id: BootId::new([1; 16]),
+                cluster_version_max: ClusterVersion::NEWEST,
+            });
+            assert_eq!(group.propose(&register).await, Ok(MetadataOutcome::BrokerRegistered(BROKER)));
+            assert_eq!(group.propose(&register).await, Ok(MetadataOutcome::Unchanged));
+            let allocate = MetadataCommand::AllocateProducerIds { broker_id: BROKER, count: 100 };
+            let Ok(MetadataOutcome::ProducerIdsAllocated(block)) = group.propose(&allocate).await else {
+                panic!("no producer ids")
+            };
+            assert_eq!((block.first, block.count), (ProducerId::new(life * 100), 100));
+            let unknown = MetadataCommand::DeleteTopic { topic_id: TopicId::new([77; 16]) };
+            assert!(matches!(group.propose(&unknown).await, Err(ProposeError::Refused(_))));
+            versions.push(group.state().borrow().metadata_version());
+            if life != 1 {
+                group.close().await.expect("it closes");
+                host.shutdown().expect("it stops");
+            }
+        }
+        assert!(versions.is_sorted());
+    });
 }

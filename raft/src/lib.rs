@@ -4,7 +4,7 @@
 //! - [`journal`]: votes, committed indexes and purge marks of all groups, made durable together
 //! - [`metadata`]: topics, brokers, configs: what the whole cluster knows, as a state machine
 //! - [`Host`]: a data directory, with everything that writes to it; it opens groups
-//! - [`Group`]: a replica of a partition's Raft group
+//! - [`Group`]: a replica of a partition's Raft group; [`MetadataGroup`]: one of the metadata group
 //! - [`Producers`]: what a partition remembers of its idempotent producers
 //! - [`HardState`], [`Vote`], [`PurgeMark`]: what is remembered of one group
 //! - [`ReplicaId`]: who votes
@@ -53,10 +53,14 @@ mod hard_state;
 mod host;
 pub mod journal;
 mod log_store;
+mod machine;
 mod membership;
 pub mod metadata;
+mod metadata_group;
+mod metadata_machine;
 mod no_peers;
 mod producers;
+mod replica;
 mod replica_id;
 mod replicated_log;
 mod sequencer;
@@ -74,11 +78,13 @@ mod group_tests;
 mod producers_tests;
 
 pub use directory::{DirectoryError, DirectoryIdentity};
-pub use group::{Group, OpenGroupError};
+pub use group::{CleanUpError, Group};
 pub use hard_state::{HardState, PurgeMark, Vote};
 pub use host::{Host, HostConfig, HostError};
 pub use membership::MembershipError;
+pub use metadata_group::{METADATA_LOG, MetadataGroup, ProposeError};
 pub use producers::{BATCHES_MAX, ProducedBatch, Producer, Producers, ProducersConfig, SequenceError, Verdict};
+pub use replica::OpenGroupError;
 pub use replica_id::ReplicaId;
 pub use replicated_log::{AppendedBatch, Leadership, Pending, ProduceError, ReplicatedLog};
 pub use stored_state::StateError;

@@ -13,7 +13,7 @@
 //! | `topic_configs` and its folder | which configs a topic has, and what they mean |
 //! | `placement` | which brokers get the replicas of new partitions |
 //! | `stored`, `stored_command`, `snapshot` | the bytes |
-//! | `reply` | errors as replies tell them |
+//! | `reply` | errors and configs as replies tell them |
 //!
 //! ```
 //! use tidelog_proto::ids::{BrokerId, RaftIndex, TopicId, TopicName};
@@ -71,6 +71,19 @@ mod stored;
 mod stored_command;
 mod topic;
 mod topic_configs;
+
+#[cfg(test)]
+mod apply_tests;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod snapshot_tests;
+#[cfg(test)]
+mod stored_command_tests;
+#[cfg(test)]
+mod test_commands;
+#[cfg(test)]
+mod topic_configs_tests;
 
 pub use address::{Address, AddressError, Rack, RackError};
 pub use broker::{Broker, FIRST_INCARNATION};

@@ -167,7 +167,8 @@ impl Producers {
     /// `index` and `append_time_ms` must not be below those of the entries before.
     pub fn apply(&mut self, stamp: &ProducerStamp, batch: ProducedBatch, index: RaftIndex, append_time_ms: i64) {
         self.forget_before(append_time_ms);
-        let producer = self.by_id.entry(stamp.id).or_insert_with(|| Producer { last_index: index, ..Producer::new(stamp.epoch) });
+        let producer =
+            self.by_id.entry(stamp.id).or_insert_with(|| Producer { last_index: index, ..Producer::new(stamp.epoch) });
         self.by_last_index.remove(&producer.last_index);
         producer.note(stamp.epoch, batch);
         producer.last_index = index;

@@ -20,13 +20,18 @@ pub(crate) struct StateFiles {
     dir: PathBuf,
 }
 
+/// Gives where the state files of the group lie whose log is in `log_dir`.
+pub(crate) fn state_dir(log_dir: &Path) -> PathBuf {
+    log_dir.join("state")
+}
+
 impl StateFiles {
     /// Takes the files of the group whose log lies in `log_dir`.
     ///
     /// # Errors
     /// The directory could not be made.
     pub(crate) fn open(environment: Arc<dyn Environment>, log_dir: &Path) -> io::Result<Self> {
-        let dir = log_dir.join("state");
+        let dir = state_dir(log_dir);
         environment.create_dir_all(&dir)?;
         Ok(Self { environment, dir })
     }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use prost::Message;
 use tidelog_proto::ids::{Offset, ProducerEpoch, ProducerId, RaftIndex, Sequence};
 
 use crate::membership::{MembershipError, decode_membership, encode_membership};
+use crate::metadata::{MetadataState, SnapshotError};
 use crate::producers::{BATCHES_MAX, ProducedBatch, Producer, Producers, ProducersConfig};
 use crate::types::{CommittedLeaderId, LogId, StoredMembership};
 
@@ -24,14 +26,28 @@ pub(crate) struct StoredState {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum StateContent {
     /// A partition.
-    Data {
-        /// The first offset behind the entry.
-        high_watermark: Offset,
-        /// The log start offset.
-        log_start_offset: Offset,
-        /// Its idempotent producers.
-        producers: Producers,
-    },
+    Data(DataContent),
+    /// The metadata of the cluster.
+    Metadata(MetadataState),
+}
+
+/// What is remembered of a partition.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct DataContent {
+    /// The first offset behind the entry.
+    pub(crate) high_watermark: Offset,
+    /// The log start offset.
+    pub(crate) log_start_offset: Offset,
+    /// Its idempotent producers.
+    pub(crate) producers: Producers,
+}
+
+impl DataContent {
+    /// A partition without records.
+    pub(crate) fn empty() -> Self {
+        let producers = Producers::new(ProducersConfig::default());
+        Self { high_watermark: Offset::ZERO, log_start_offset: Offset::ZERO, producers }
+    }
 }
 
 /// The stored form. Field numbers are never reused.
@@ -44,8 +60,17 @@ struct State {
     members_at: Option<EntryId>,
     #[prost(bytes = "vec", tag = "3")]
     members: Vec<u8>,
-    #[prost(message, optional, tag = "4")]
-    data: Option<Data>,
+    #[prost(oneof = "Content", tags = "4, 5")]
+    content: Option<Content>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum Content {
+    #[prost(message, tag = "4")]
+    Data(Data),
+    /// [`MetadataState`] as its own bytes.
+    #[prost(bytes = "bytes", tag = "5")]
+    Metadata(Bytes),
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -95,17 +120,15 @@ struct StoredBatch {
 impl StoredState {
     /// Gives the state as bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let StateContent::Data { high_watermark, log_start_offset, producers } = &self.content;
-        let data = Data {
-            high_watermark: high_watermark.get(),
-            log_start_offset: log_start_offset.get(),
-            producers: producers.iter().map(|(id, producer)| StoredProducer::of(id, producer)).collect(),
+        let content = match &self.content {
+            StateContent::Data(content) => Content::Data(Data::of(content)),
+            StateContent::Metadata(state) => Content::Metadata(state.encode()),
         };
         State {
             applied: EntryId::of(&self.applied),
             members_at: self.membership.log_id().as_ref().map(EntryId::of),
             members: encode_membership(self.membership.membership()),
-            data: Some(data),
+            content: Some(content),
         }
         .encode_to_vec()
     }
@@ -114,24 +137,40 @@ impl StoredState {
     ///
     /// # Errors
     /// The bytes are something else, or contradict themselves.
-    pub(crate) fn decode(bytes: &[u8], config: ProducersConfig) -> Result<Self, StateError> {
+    pub(crate) fn decode(bytes: Bytes) -> Result<Self, StateError> {
         let state = State::decode(bytes).map_err(|_| StateError::Encoding)?;
-        let data = state.data.ok_or(StateError::Encoding)?;
         let membership = match state.members_at {
             Some(at) => StoredMembership::new(Some(at.log_id()), decode_membership(&state.members)?),
             None => StoredMembership::default(),
         };
-        let mut producers = Producers::new(config);
-        for stored in data.producers {
+        let content = match state.content.ok_or(StateError::Encoding)? {
+            Content::Data(data) => StateContent::Data(data.content()?),
+            Content::Metadata(bytes) => StateContent::Metadata(MetadataState::decode(bytes)?),
+        };
+        Ok(Self { applied: state.applied.log_id(), membership, content })
+    }
+}
+
+impl Data {
+    fn of(content: &DataContent) -> Self {
+        Self {
+            high_watermark: content.high_watermark.get(),
+            log_start_offset: content.log_start_offset.get(),
+            producers: content.producers.iter().map(|(id, producer)| StoredProducer::of(id, producer)).collect(),
+        }
+    }
+
+    fn content(self) -> Result<DataContent, StateError> {
+        let mut producers = Producers::new(ProducersConfig::default());
+        for stored in self.producers {
             let (id, producer) = stored.producer()?;
             producers.restore(id, producer);
         }
-        let content = StateContent::Data {
-            high_watermark: offset(data.high_watermark)?,
-            log_start_offset: offset(data.log_start_offset)?,
+        Ok(DataContent {
+            high_watermark: offset(self.high_watermark)?,
+            log_start_offset: offset(self.log_start_offset)?,
             producers,
-        };
-        Ok(Self { applied: state.applied.log_id(), membership, content })
+        })
     }
 }
 
@@ -162,10 +201,10 @@ impl StoredProducer {
     }
 
     fn producer(self) -> Result<(ProducerId, Producer), StateError> {
-        let out_of_bounds = StateError::Producer { id: self.id };
-        let epoch = ProducerEpoch::new(u16::try_from(self.epoch).map_err(|_| out_of_bounds)?);
+        let out_of_bounds = || StateError::Producer { id: self.id };
+        let epoch = ProducerEpoch::new(u16::try_from(self.epoch).map_err(|_| out_of_bounds())?);
         if self.batches.is_empty() || self.batches.len() > BATCHES_MAX {
-            return Err(out_of_bounds);
+            return Err(out_of_bounds());
         }
         let mut producer = Producer::new(epoch);
         producer.last_index = RaftIndex::new(self.last_index);
@@ -173,7 +212,7 @@ impl StoredProducer {
         for batch in self.batches {
             let base_sequence = Sequence::new(batch.base_sequence);
             if base_sequence > Sequence::MAX || batch.offset_count == 0 {
-                return Err(out_of_bounds);
+                return Err(out_of_bounds());
             }
             let base_offset = offset(batch.base_offset)?;
             producer.note(epoch, ProducedBatch { base_sequence, offset_count: batch.offset_count, base_offset });
@@ -187,12 +226,14 @@ fn offset(number: u64) -> Result<Offset, StateError> {
 }
 
 /// A stored state that cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StateError {
     /// The bytes are no state.
     Encoding,
     /// The members cannot be read.
     Membership(MembershipError),
+    /// The metadata cannot be read.
+    Metadata(SnapshotError),
     /// An offset is out of bounds.
     Offset(u64),
     /// A number of this producer is out of bounds.
@@ -208,11 +249,18 @@ impl From<MembershipError> for StateError {
     }
 }
 
+impl From<SnapshotError> for StateError {
+    fn from(error: SnapshotError) -> Self {
+        Self::Metadata(error)
+    }
+}
+
 impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Encoding => f.write_str("the state of the group cannot be decoded"),
             Self::Membership(error) => error.fmt(f),
+            Self::Metadata(error) => error.fmt(f),
             Self::Offset(offset) => write!(f, "offset {offset} in the state of the group is above {}", Offset::MAX),
             Self::Producer { id } => write!(f, "a number of producer {id} in the state of the group is out of bounds"),
         }

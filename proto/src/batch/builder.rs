@@ -168,7 +168,7 @@ impl BatchBuilder {
 }
 
 /// Returns the producer's numbers in the types of the wire, if they fit.
-fn producer_fields(producer: ProducerStamp) -> Option<(i64, i16, i32)> {
+pub(super) fn producer_fields(producer: ProducerStamp) -> Option<(i64, i16, i32)> {
     let id = i64::try_from(producer.id.get()).ok()?;
     let epoch = i16::try_from(producer.epoch.get()).ok()?;
     let base_sequence = match producer.base_sequence {

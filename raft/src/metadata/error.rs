@@ -230,7 +230,7 @@ impl fmt::Display for MetadataError {
             Self::DirectoryTaken { broker_id } => write!(f, "the data directory belongs to broker {broker_id}"),
             Self::RolledBack { broker_id, registered, found } => write!(
                 f,
-                "the data directory of broker {broker_id} counts {found} starts, the cluster saw {registered}: it is an older copy"
+                "the data directory of broker {broker_id} counts {found} starts, {registered} were seen: it is an older copy"
             ),
             Self::TopicExists { name, .. } => write!(f, "topic {name} exists"),
             Self::TopicIdTaken { topic_id } => write!(f, "topic id {topic_id} is taken"),

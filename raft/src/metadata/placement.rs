@@ -46,8 +46,8 @@ impl MetadataState {
 ///
 /// Every partition goes to different brokers, and to different racks while there are any. The leader is the broker with the
 /// fewest leaders, then the fewest replicas; each follower is the one with the fewest replicas among the racks that have
-/// the fewest of this partition. Among equals it goes round: the next one behind the broker that was chosen last. The same
-/// loads give the same answer.
+/// the fewest of this partition. Among equals it goes round: leaders from partition to partition, followers behind
+/// their leader. The same loads give the same answer.
 ///
 /// # Errors
 /// There are fewer brokers than replicas, or no replicas are asked for.
@@ -186,7 +186,8 @@ mod tests {
             let brokers: Vec<_> = (0..brokers).map(|id| empty(id, None)).collect();
             let loads = loads_after(&brokers, &place(&brokers, partitions, replicas).unwrap());
             prop_assert!(spread(loads.iter().map(|load| load.leaders)) <= 1);
-            prop_assert!(spread(loads.iter().map(|load| load.replicas)) <= 1);
+            // Leaders come first, so the last of them may meet a broker that has a follower more than others.
+            prop_assert!(spread(loads.iter().map(|load| load.replicas)) <= 2);
         }
 
         #[test]

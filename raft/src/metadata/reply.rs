@@ -1,8 +1,8 @@
-//! Refused commands as replies tell them.
+//! Refused commands, and configs, as replies tell them.
 
 use tidelog_proto::api::v1;
 
-use super::{LimitPassed, MetadataError, PlacementError, TopicConfigError};
+use super::{ConfigInForce, ConfigSource, LimitPassed, MetadataError, PlacementError, TopicConfigError};
 
 impl From<&MetadataError> for v1::Error {
     fn from(error: &MetadataError) -> Self {
@@ -49,12 +49,30 @@ impl From<&PlacementError> for v1::Error {
     }
 }
 
+impl From<ConfigInForce> for v1::Config {
+    fn from(config: ConfigInForce) -> Self {
+        let source = match config.source {
+            ConfigSource::Default => v1::ConfigSource::Default,
+            ConfigSource::Broker => v1::ConfigSource::Broker,
+            ConfigSource::Topic => v1::ConfigSource::Topic,
+        };
+        Self {
+            key: config.key.to_string(),
+            value: Some(config.value.to_string()),
+            source: source.into(),
+            // Every topic config can be changed, and none is secret.
+            read_only: false,
+            sensitive: false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tidelog_proto::error_code::ErrorCode;
 
     use super::*;
-    use crate::metadata::{MetadataLimit, TopicConfigs};
+    use crate::metadata::{MetadataLimit, TopicConfigKey, TopicConfigs};
 
     #[test]
     fn a_refused_config_names_key_value_and_what_is_allowed() {
@@ -74,6 +92,17 @@ mod tests {
         let reply = v1::Error::from(&MetadataError::Config(error));
         assert_eq!(reply.message, "there is no topic config \"retention.ms\", nearest is retention_ms");
         assert_eq!(reply.config.unwrap().value, None);
+    }
+
+    #[test]
+    fn a_config_is_told_with_its_source() {
+        let mut topic = TopicConfigs::default();
+        topic.set("retention_bytes", Some("-1")).unwrap();
+        let told = |key| v1::Config::from(topic.in_force(key, &TopicConfigs::default()));
+        let set = told(TopicConfigKey::RetentionBytes);
+        assert_eq!((set.value.as_deref(), set.source()), (Some("none"), v1::ConfigSource::Topic));
+        let default = told(TopicConfigKey::FlushMode);
+        assert_eq!((default.key.as_str(), default.source()), ("flush_mode", v1::ConfigSource::Default));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The whole state as bytes, and back.
 
 mod contradiction;
+mod parts;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,17 +9,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
-use tidelog_proto::ids::{BrokerId, ProducerId, RaftIndex, TopicId};
+use tidelog_proto::ids::{ProducerId, RaftIndex};
 
 pub use self::contradiction::Contradiction;
-use super::command::ConfigChange;
+use self::parts::{decode_broker, decode_deleted, decode_topic, encode_broker, encode_deleted, encode_topic};
 use super::state::Cluster;
-use super::stored::{self, StoredConfig, StoredError};
-use super::{
-    BootId, Broker, ClusterId, ClusterVersion, DeletedTopic, DirectoryId, MetadataLimit, MetadataState, Partition,
-    Topic, TopicConfigs,
-};
-use crate::replica_id::ReplicaId;
+use super::stored::{self, StoredError};
+use super::{ClusterId, ClusterVersion, MetadataLimit, MetadataState};
 
 /// Most bytes of a snapshot. More than a cluster at all of its limits takes.
 pub const SNAPSHOT_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -28,26 +25,37 @@ const FORMAT: u32 = 1;
 
 /// The stored form. Field numbers are never reused.
 ///
-/// What there may be many of is kept as encoded messages, so that they are counted before they are decoded.
+/// All fields are there, so a snapshot that was cut is none.
 #[derive(Clone, PartialEq, Message)]
 struct StoredSnapshot {
     #[prost(uint32, tag = "1")]
     format: u32,
-    #[prost(uint64, tag = "2")]
+    /// The crc32 of `content`.
+    #[prost(fixed32, optional, tag = "2")]
+    checksum: Option<u32>,
+    /// A `StoredContent`.
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    content: Option<Bytes>,
+}
+
+/// What there may be many of is kept as encoded messages, so that they are counted before they are decoded.
+#[derive(Clone, PartialEq, Message)]
+struct StoredContent {
+    #[prost(uint64, tag = "1")]
     metadata_version: u64,
     /// Absent: the cluster was not made yet.
-    #[prost(message, optional, tag = "3")]
+    #[prost(message, optional, tag = "2")]
     cluster: Option<StoredCluster>,
     /// By rising number.
-    #[prost(bytes = "bytes", repeated, tag = "4")]
+    #[prost(bytes = "bytes", repeated, tag = "3")]
     brokers: Vec<Bytes>,
     /// By rising id.
-    #[prost(bytes = "bytes", repeated, tag = "5")]
+    #[prost(bytes = "bytes", repeated, tag = "4")]
     topics: Vec<Bytes>,
     /// By rising id.
-    #[prost(bytes = "bytes", repeated, tag = "6")]
+    #[prost(bytes = "bytes", repeated, tag = "5")]
     deleted_topics: Vec<Bytes>,
-    #[prost(uint64, tag = "7")]
+    #[prost(uint64, tag = "6")]
     next_producer_id: u64,
 }
 
@@ -59,58 +67,6 @@ struct StoredCluster {
     cluster_version: u32,
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct StoredBroker {
-    #[prost(uint32, tag = "1")]
-    broker_id: u32,
-    #[prost(string, tag = "2")]
-    address: String,
-    #[prost(string, optional, tag = "3")]
-    rack: Option<String>,
-    #[prost(bytes = "bytes", tag = "4")]
-    directory_id: Bytes,
-    #[prost(uint64, tag = "5")]
-    boot_counter: u64,
-    #[prost(bytes = "bytes", tag = "6")]
-    boot_id: Bytes,
-    #[prost(uint32, tag = "7")]
-    cluster_version_max: u32,
-    #[prost(uint32, tag = "8")]
-    next_incarnation: u32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StoredTopic {
-    #[prost(bytes = "bytes", tag = "1")]
-    topic_id: Bytes,
-    #[prost(string, tag = "2")]
-    name: String,
-    #[prost(bool, tag = "3")]
-    internal: bool,
-    #[prost(uint32, tag = "4")]
-    replication_factor: u32,
-    #[prost(message, repeated, tag = "5")]
-    partitions: Vec<StoredPartition>,
-    #[prost(message, repeated, tag = "6")]
-    configs: Vec<StoredConfig>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StoredPartition {
-    /// As `ReplicaId::get` gives them, the preferred leader first.
-    #[prost(fixed64, repeated, tag = "1")]
-    replicas: Vec<u64>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct StoredDeletedTopic {
-    #[prost(bytes = "bytes", tag = "1")]
-    topic_id: Bytes,
-    /// By rising number.
-    #[prost(uint32, repeated, tag = "2")]
-    pending: Vec<u32>,
-}
-
 impl MetadataState {
     /// Encodes everything. Equal states have equal bytes.
     #[must_use]
@@ -119,8 +75,7 @@ impl MetadataState {
             cluster_id: Bytes::copy_from_slice(&cluster.id.get()),
             cluster_version: cluster.version.get(),
         });
-        let stored = StoredSnapshot {
-            format: FORMAT,
+        let content = StoredContent {
             metadata_version: self.metadata_version.get(),
             cluster,
             brokers: self.brokers.iter().map(|(id, broker)| encode_broker(*id, broker)).collect(),
@@ -128,7 +83,7 @@ impl MetadataState {
             deleted_topics: self.deleted.iter().map(|(id, topic)| encode_deleted(*id, topic)).collect(),
             next_producer_id: self.next_producer_id.get(),
         };
-        stored.encode_to_vec().into()
+        seal(content.encode_to_vec().into())
     }
 
     /// Decodes what [`MetadataState::encode`] made. Any bytes are a state or refused, in memory bounded by
@@ -137,10 +92,8 @@ impl MetadataState {
     /// # Errors
     /// The bytes are not exactly what this release writes of a state, or no commands lead to that state.
     pub fn decode(bytes: Bytes) -> Result<Self, SnapshotError> {
-        let stored: StoredSnapshot = stored::decode(bytes.clone(), SNAPSHOT_BYTES_MAX)?;
-        if stored.format != FORMAT {
-            return Err(SnapshotError::Format { format: stored.format });
-        }
+        let content = unseal(bytes.clone())?;
+        let stored: StoredContent = stored::decode(content, SNAPSHOT_BYTES_MAX)?;
         let cluster = stored.cluster.as_ref().map(decode_cluster).transpose()?;
         let check = |limit: MetadataLimit, list: &[Bytes]| limit.check(list.len()).map_err(Contradiction::Limit);
         check(MetadataLimit::Brokers, &stored.brokers)?;
@@ -166,88 +119,28 @@ impl MetadataState {
     }
 }
 
+/// Puts the format and a checksum around encoded content.
+pub(super) fn seal(content: Bytes) -> Bytes {
+    let checksum = Some(crc32fast::hash(&content));
+    StoredSnapshot { format: FORMAT, checksum, content: Some(content) }.encode_to_vec().into()
+}
+
+/// Gives the content if it is whole and of a known format.
+fn unseal(bytes: Bytes) -> Result<Bytes, SnapshotError> {
+    let stored: StoredSnapshot = stored::decode(bytes, SNAPSHOT_BYTES_MAX)?;
+    if stored.format != FORMAT {
+        return Err(SnapshotError::Format { format: stored.format });
+    }
+    let content = stored.content.ok_or(SnapshotError::Checksum)?;
+    if stored.checksum == Some(crc32fast::hash(&content)) { Ok(content) } else { Err(SnapshotError::Checksum) }
+}
+
 fn decode_cluster(stored: &StoredCluster) -> Result<Cluster, SnapshotError> {
     let cluster_version = ClusterVersion::new(stored.cluster_version);
     if !(ClusterVersion::FIRST..=ClusterVersion::NEWEST).contains(&cluster_version) {
         return Err(SnapshotError::ClusterVersion { cluster_version });
     }
     Ok(Cluster { id: ClusterId::new(stored::id("cluster_id", &stored.cluster_id)?), version: cluster_version })
-}
-
-fn encode_broker(broker_id: BrokerId, broker: &Broker) -> Bytes {
-    let stored = StoredBroker {
-        broker_id: broker_id.get(),
-        address: broker.address.to_string(),
-        rack: broker.rack.as_ref().map(ToString::to_string),
-        directory_id: Bytes::copy_from_slice(&broker.directory_id.get()),
-        boot_counter: broker.boot_counter,
-        boot_id: Bytes::copy_from_slice(&broker.boot_id.get()),
-        cluster_version_max: broker.cluster_version_max.get(),
-        next_incarnation: broker.next_incarnation,
-    };
-    stored.encode_to_vec().into()
-}
-
-fn decode_broker(bytes: Bytes) -> Result<(BrokerId, Broker), StoredError> {
-    let stored: StoredBroker = stored::decode(bytes, SNAPSHOT_BYTES_MAX)?;
-    let broker = Broker {
-        address: stored::address(stored.address)?,
-        rack: stored::rack(stored.rack)?,
-        directory_id: DirectoryId::new(stored::id("directory_id", &stored.directory_id)?),
-        boot_counter: stored.boot_counter,
-        boot_id: BootId::new(stored::id("boot_id", &stored.boot_id)?),
-        cluster_version_max: ClusterVersion::new(stored.cluster_version_max),
-        next_incarnation: stored.next_incarnation,
-    };
-    Ok((BrokerId::new(stored.broker_id), broker))
-}
-
-fn encode_topic(topic: &Topic) -> Bytes {
-    let partition = |partition: &Partition| StoredPartition {
-        replicas: partition.replicas.iter().map(|replica| replica.get()).collect(),
-    };
-    let configs = topic.configs.iter();
-    let stored = StoredTopic {
-        topic_id: Bytes::copy_from_slice(topic.id.as_bytes()),
-        name: topic.name.to_string(),
-        internal: topic.internal,
-        replication_factor: topic.replication_factor,
-        partitions: topic.partitions.iter().map(partition).collect(),
-        configs: configs
-            .map(|(key, value)| StoredConfig { key: key.to_string(), value: Some(value.to_string()) })
-            .collect(),
-    };
-    stored.encode_to_vec().into()
-}
-
-fn decode_topic(bytes: Bytes) -> Result<Topic, StoredError> {
-    let stored: StoredTopic = stored::decode(bytes, SNAPSHOT_BYTES_MAX)?;
-    let partition = |stored: StoredPartition| Partition {
-        replicas: stored.replicas.into_iter().map(ReplicaId::from_number).collect(),
-    };
-    let configs: Vec<_> = stored.configs.into_iter().map(ConfigChange::from).collect();
-    Ok(Topic {
-        id: stored::topic_id(&stored.topic_id)?,
-        name: stored::topic_name(stored.name)?,
-        internal: stored.internal,
-        replication_factor: stored.replication_factor,
-        partitions: stored.partitions.into_iter().map(partition).collect(),
-        configs: TopicConfigs::default().altered(&configs).map_err(|_| StoredError::Field { field: "configs" })?,
-    })
-}
-
-fn encode_deleted(topic_id: TopicId, topic: &DeletedTopic) -> Bytes {
-    let stored = StoredDeletedTopic {
-        topic_id: Bytes::copy_from_slice(topic_id.as_bytes()),
-        pending: topic.pending.iter().map(|broker_id| broker_id.get()).collect(),
-    };
-    stored.encode_to_vec().into()
-}
-
-fn decode_deleted(bytes: Bytes) -> Result<(TopicId, DeletedTopic), StoredError> {
-    let stored: StoredDeletedTopic = stored::decode(bytes, SNAPSHOT_BYTES_MAX)?;
-    let pending = stored.pending.into_iter().map(BrokerId::new).collect();
-    Ok((stored::topic_id(&stored.topic_id)?, DeletedTopic { pending }))
 }
 
 /// A snapshot that cannot be read. Trying again is no use.
@@ -260,6 +153,8 @@ pub enum SnapshotError {
         /// Its number.
         format: u32,
     },
+    /// The checksum does not fit, or there is none.
+    Checksum,
     /// The cluster uses what only a later release knows, or the number is none.
     ClusterVersion {
         /// What its brokers use.
@@ -286,6 +181,7 @@ impl fmt::Display for SnapshotError {
         match self {
             Self::Stored(error) => error.fmt(f),
             Self::Format { format } => write!(f, "a snapshot in format {format} is not known here, {FORMAT} is"),
+            Self::Checksum => f.write_str("the snapshot does not fit its checksum"),
             Self::ClusterVersion { cluster_version } => {
                 let newest = ClusterVersion::NEWEST;
                 write!(f, "cluster version {cluster_version} is not known here, up to {newest} are")

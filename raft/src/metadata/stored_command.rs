@@ -149,8 +149,8 @@ impl MetadataCommand {
     /// Decodes a command. Any bytes are a command or refused, in memory bounded by [`COMMAND_BYTES_MAX`].
     ///
     /// # Errors
-    /// The bytes are not exactly what [`MetadataCommand::encode`] makes of a command. In a committed entry this means that a
-    /// later release has proposed it; whoever skipped it would come to another state than the others.
+    /// The bytes are not exactly what [`MetadataCommand::encode`] makes of a command. In a committed entry this means that
+    /// a later release has proposed it; whoever skipped it would come to another state than the others.
     pub fn decode(bytes: &Bytes) -> Result<Self, StoredError> {
         let stored: StoredCommand = stored::decode(bytes.clone(), COMMAND_BYTES_MAX)?;
         let command = Self::try_from(stored.verb.ok_or(StoredError::NotOurs)?)?;

@@ -124,6 +124,20 @@ impl Disk {
         Ok(())
     }
 
+    /// Removes an empty directory, at once and for good.
+    ///
+    /// # Errors
+    /// `NotFound`, `DirectoryNotEmpty`.
+    pub(super) fn remove_directory(&mut self, path: &Path) -> io::Result<()> {
+        let has_files = self.directory(path)?.names().next().is_some();
+        let has_directories = self.directories.keys().any(|other| other.parent() == Some(path));
+        if has_files || has_directories {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        self.directories.remove(path);
+        Ok(())
+    }
+
     /// Gives the directory at `path`.
     ///
     /// # Errors

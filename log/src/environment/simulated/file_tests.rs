@@ -184,6 +184,20 @@ fn directories_are_made_with_their_parents_and_listed_without_them() {
 }
 
 #[test]
+fn only_an_empty_directory_is_removed() {
+    let machine = SimulatedEnvironment::new(1);
+    machine.create_dir_all(Path::new("/a/b")).unwrap();
+    let remove = |path: &str| machine.remove_dir(Path::new(path)).map_err(|error| error.kind());
+    assert_eq!(remove("/a"), Err(io::ErrorKind::DirectoryNotEmpty));
+    machine.open_file(Path::new("/a/b/file"), OpenMode::CreateNew).unwrap();
+    assert_eq!(remove("/a/b"), Err(io::ErrorKind::DirectoryNotEmpty));
+    machine.remove_file(Path::new("/a/b/file")).unwrap();
+    assert_eq!(remove("/a/b"), Ok(()));
+    assert_eq!(remove("/a/b"), Err(io::ErrorKind::NotFound));
+    assert_eq!(remove("/a"), Ok(()));
+}
+
+#[test]
 fn a_lock_is_held_once_until_it_is_dropped() {
     let machine = SimulatedEnvironment::new(1);
     let lock = machine.lock_file(Path::new("/lock")).unwrap();

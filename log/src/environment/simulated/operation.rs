@@ -12,6 +12,7 @@ use super::faults::FaultTarget;
 pub(super) enum Operation<'a> {
     Create { path: &'a Path },
     CreateDirectory { path: &'a Path },
+    RemoveDirectory { path: &'a Path },
     Rename { from: &'a Path, to: &'a Path },
     Remove { path: &'a Path },
     Write { path: &'a Path, position_bytes: u64, bytes: &'a [u8] },
@@ -28,6 +29,7 @@ impl Operation<'_> {
         match self {
             Operation::Create { .. }
             | Operation::CreateDirectory { .. }
+            | Operation::RemoveDirectory { .. }
             | Operation::Rename { .. }
             | Operation::Remove { .. } => FaultTarget::Name,
             Operation::Write { .. } => FaultTarget::Write,
@@ -42,6 +44,7 @@ impl fmt::Display for Operation<'_> {
         match self {
             Operation::Create { path } => write!(f, "create {}", path.display()),
             Operation::CreateDirectory { path } => write!(f, "create directory {}", path.display()),
+            Operation::RemoveDirectory { path } => write!(f, "remove directory {}", path.display()),
             Operation::Rename { from, to } => write!(f, "rename {} to {}", from.display(), to.display()),
             Operation::Remove { path } => write!(f, "remove {}", path.display()),
             Operation::Write { path, position_bytes, bytes } => {

@@ -75,6 +75,10 @@ impl Environment for SimulatedEnvironment {
         Ok(())
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.machine.lock().perform(&Operation::RemoveDirectory { path }, |state| state.disk.remove_directory(path))
+    }
+
     fn list_files(&self, dir: &Path) -> io::Result<Vec<String>> {
         let state = self.machine.lock();
         state.faults.check_power()?;

@@ -8,8 +8,8 @@ use super::{MetadataError, MetadataLimit, MetadataOutcome, MetadataState};
 use crate::metadata::DeletedTopic;
 
 impl MetadataState {
-    /// Every broker that is registered now must confirm, also one that holds no replica: an earlier move may have left files
-    /// with it. A broker that registers later was never told of the topic.
+    /// Every broker that is registered now must confirm, also one that holds no replica: an earlier move may have left
+    /// files with it. A broker that registers later was never told of the topic.
     pub(super) fn delete_topic(&mut self, topic_id: TopicId) -> Result<MetadataOutcome, MetadataError> {
         let topic = Arc::clone(self.changeable_topic(topic_id)?);
         MetadataLimit::DeletedTopics.check(self.deleted.len() + 1)?;

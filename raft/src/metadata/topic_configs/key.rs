@@ -19,6 +19,8 @@ const NUMBER_MAX: u64 = i64::MAX.unsigned_abs();
 /// The largest `batch_bytes_max`: a message of 8 MiB, without the room for what stands around a batch in it.
 pub const TOPIC_BATCH_BYTES_MAX: u64 = 8 * MIB - 64 * KIB;
 
+const _: () = assert!(TOPIC_BATCH_BYTES_MAX <= BATCH_BYTES_MAX as u64, "every batch fits a frame");
+
 /// Most headers that a record may be allowed.
 const HEADERS_MAX: u64 = 4096;
 
@@ -87,7 +89,7 @@ topic_config_keys! {
         "The largest batch that a producer may send, as sent, header included.";
     CleanupPolicy = "cleanup_policy", None,
         ConfigKind::Word(&["compact", "compact,delete", "delete"]), ConfigValue::Word("delete"),
-        "What happens to old records: segments are deleted by age and size, or the last record of every key is kept, or both.";
+        "What happens to old records: segments are deleted by age and size, the last record of every key is kept, or both.";
     DecompressedBatchBytesMax = "decompressed_batch_bytes_max", Some("bytes"),
         ConfigKind::Number { min: KIB, max: BATCH_BYTES_MAX as u64 }, ConfigValue::Number(BATCH_BYTES_MAX as u64),
         "The most bytes that the records of one batch may decompress to, where the broker decompresses them.";
