@@ -21,6 +21,8 @@ pub mod metrics;
 pub mod partition_table;
 mod partitioner;
 pub mod process;
+#[cfg(test)]
+mod process_tests;
 pub mod produce;
 pub mod produce_records;
 mod reply_error;
