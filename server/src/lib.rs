@@ -5,10 +5,13 @@
 mod blocking_pool;
 pub mod broker_service;
 pub mod cluster;
+pub mod config;
 pub mod data_path;
+pub mod disk_watch;
 pub mod fetch;
 pub mod grpc_server;
 pub mod hosted_partition;
+pub mod http_server;
 mod in_flight;
 pub mod list_offsets;
 pub mod listener;
@@ -18,6 +21,9 @@ mod message_shapes;
 pub mod metrics;
 pub mod partition_table;
 mod partitioner;
+pub mod process;
+#[cfg(test)]
+mod process_tests;
 pub mod produce;
 pub mod produce_records;
 mod reply_error;

@@ -12,10 +12,11 @@ use tidelog_proto::frame::{Frame, FrameStamp};
 use tidelog_proto::ids::{
     BrokerId, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, RaftTerm, Sequence, TopicId,
 };
+use tidelog_raft::metadata::{TopicConfigs, TopicSettings};
 use tidelog_raft::{AppendedBatch, Leadership, Pending, ProduceError, ReplicatedLog};
 use tokio::sync::{oneshot, watch};
 
-use crate::hosted_partition::{HostedPartition, PartitionSettings};
+use crate::hosted_partition::HostedPartition;
 
 type Answer = Result<AppendedBatch, ProduceError>;
 
@@ -197,7 +198,16 @@ pub(crate) fn hosted() -> Arc<HostedPartition> {
 
 /// A partition of this log.
 pub(crate) fn hosted_on(log: Arc<LocalLog>) -> Arc<HostedPartition> {
-    Arc::new(HostedPartition::new(log, PartitionSettings::default()))
+    Arc::new(HostedPartition::new(log, settings(&[])))
+}
+
+/// The settings of a topic that sets these configs.
+pub(crate) fn settings(configs: &[(&str, &str)]) -> Arc<TopicSettings> {
+    let mut set = TopicConfigs::default();
+    for (key, value) in configs {
+        set.set(key, Some(value)).unwrap();
+    }
+    Arc::new(set.settings(&TopicConfigs::default()))
 }
 
 /// A batch of records with these values and the time of their place.

@@ -1,16 +1,15 @@
-//! What is due every few seconds: checkpoints, old segments, compaction, the space on the disk.
+//! What is due every few seconds: checkpoints, old segments, compaction.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidelog_log::LogConfig;
-use tidelog_proto::batch::DecodeLimits;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Node;
 use crate::data_path::now_ms;
 
-/// How often checkpoints and the disk are looked after.
+/// How often checkpoints are looked after.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Looks after things until the node stops.
@@ -25,7 +24,6 @@ pub(super) async fn run(node: Arc<Node>) {
             _ = stopping.wait_for(|stopping| *stopping) => break,
         }
         node.host.tick();
-        watch_disk(&node);
         if cleaned_up.elapsed() >= node.config.cleanup_interval {
             tokio::select! {
                 () = clean_up(&node) => {}
@@ -36,20 +34,12 @@ pub(super) async fn run(node: Arc<Node>) {
     }
 }
 
-/// Refuses produce while the disk is almost full, and takes it again when it is not.
-fn watch_disk(node: &Node) {
-    match node.host.environment().free_bytes(node.host.path()) {
-        Ok(free_bytes) => node.path.set_disk_full(free_bytes < node.config.disk_reserve_bytes),
-        Err(error) => tracing::error!(%error, "the free space of the data directory cannot be read"),
-    }
-}
-
 /// Lets go of what retention and compaction no longer keep, partition by partition.
 async fn clean_up(node: &Node) {
     let open: Vec<_> = node.partitions().values().cloned().collect();
     for partition in open {
         let settings = partition.settings();
-        let limits = DecodeLimits { ..settings.produce_limits(0).decode };
+        let limits = settings.produce_limits(0).decode;
         let config = settings.log_config(&LogConfig::default());
         if let Err(error) = partition.group.clean_up(&config, now_ms(), limits).await {
             tracing::warn!(partition = ?partition.group, %error, "old segments could not be cleaned up");

@@ -14,7 +14,7 @@ use tidelog_raft::metadata::{self, FlushMode, MetadataCommand, MetadataState, To
 use tidelog_raft::{Group, Leadership, ReplicaId};
 
 use super::Node;
-use crate::hosted_partition::{HostedPartition, PartitionSettings};
+use crate::hosted_partition::HostedPartition;
 use crate::partition_table::{Placement, Topic, Topology};
 
 /// Partitions that are opened or closed at once: each waits for the disk most of the time.
@@ -111,7 +111,7 @@ async fn open_one(node: Arc<Node>, identity: LogIdentity, replica: ReplicaId, se
     match node.host.open_group(identity, replica.incarnation(), config, durability).await {
         Ok(group) => {
             let group = Arc::new(group);
-            let hosted = Arc::new(HostedPartition::new(Arc::clone(&group) as _, partition_settings(&settings)));
+            let hosted = Arc::new(HostedPartition::new(Arc::clone(&group) as _, settings.clone()));
             let partition = OpenPartition { group, hosted, settings: Mutex::new(settings) };
             node.partitions().insert(identity, Arc::new(partition));
             true
@@ -133,7 +133,7 @@ async fn tell_settings(node: &Node, wanted: &Wanted) -> bool {
     };
     let mut has_failed = false;
     for (partition, settings) in changed {
-        partition.hosted.set_settings(partition_settings(&settings));
+        partition.hosted.set_settings(settings.clone());
         match partition.group.set_config(settings.log_config(&LogConfig::default())).await {
             Ok(()) => *partition.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings,
             Err(error) => {
@@ -201,16 +201,4 @@ fn topology_of(state: &MetadataState, me: BrokerId, open: &BTreeMap<LogIdentity,
         }));
     }
     topology
-}
-
-fn partition_settings(settings: &TopicSettings) -> PartitionSettings {
-    let limits = settings.produce_limits(0);
-    PartitionSettings {
-        batch_bytes_max: settings.batch_bytes_max,
-        headers_max: settings.headers_max,
-        timestamp_type: settings.timestamp_type,
-        timestamp_ahead_ms_max: settings.timestamp_ahead_max_ms,
-        is_compacted: settings.cleanup_policy.compacts(),
-        decode: limits.decode,
-    }
 }

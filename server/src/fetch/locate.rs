@@ -65,7 +65,7 @@ pub(crate) async fn find_timestamp(
     timestamp_ms: i64,
 ) -> Result<Option<TimestampOffset>, v1::Error> {
     let (searched, limit) = (Arc::clone(partition), high_watermark(partition));
-    let search = move || searched.log().reader().offset_for_timestamp(timestamp_ms, limit, searched.settings().decode);
+    let search = move || searched.log().reader().offset_for_timestamp(timestamp_ms, limit, searched.decode_limits());
     let found = path.blocking.run(search).await.map_err(|_| ending())?;
     found.map_err(|error| {
         let leadership = *partition.log().leadership().borrow();

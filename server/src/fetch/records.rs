@@ -244,7 +244,7 @@ impl RecordsSession {
                     continue;
                 }
                 let timestamp_type = header.attributes().timestamp_type();
-                let records = batch.records(self.partition.settings().decode);
+                let records = batch.records(self.partition.decode_limits());
                 let records = records.map_err(|error| unreadable(header.base_offset(), &error))?;
                 self.records = Some(Rest { records, timestamp_type, next_offset: header.next_offset() });
                 continue;

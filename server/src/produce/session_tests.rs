@@ -12,8 +12,7 @@ use tonic::{Code, Streaming};
 
 use crate::data_path::DataPathConfig;
 use crate::grpc_server::GrpcConfig;
-use crate::hosted_partition::PartitionSettings;
-use crate::test_logs::{LocalLog, batch_from, batch_of};
+use crate::test_logs::{LocalLog, batch_from, batch_of, settings};
 use crate::test_server::{PATIENCE, TestServer, next, topic_ref, topology, try_next};
 
 fn entry(correlation_id: u64, partition: u32, batch: &RecordBatch) -> v1::ProduceBatch {
@@ -104,7 +103,7 @@ async fn a_slow_partition_holds_back_nobody_elses_acks() {
 #[tokio::test]
 async fn what_is_wrong_with_a_batch_is_told_beside_it_and_the_others_go_on() {
     let mut server = TestServer::start(1).await;
-    server.hosted[0].set_settings(PartitionSettings { batch_bytes_max: 200, ..PartitionSettings::default() });
+    server.hosted[0].set_settings(settings(&[("batch_bytes_max", "200")]));
     let (requests, mut responses) = server.produce().await;
     let good = batch_of(&["a"]);
     let mut damaged = good.bytes().to_vec();
