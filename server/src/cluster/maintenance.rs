@@ -38,7 +38,7 @@ pub(super) async fn run(node: Arc<Node>) {
 async fn clean_up(node: &Node) {
     let open: Vec<_> = node.partitions().values().cloned().collect();
     for partition in open {
-        let settings = partition.settings();
+        let settings = partition.hosted.settings();
         let limits = settings.produce_limits(0).decode;
         let config = settings.log_config(&LogConfig::default());
         if let Err(error) = partition.group.clean_up(&config, now_ms(), limits).await {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::ready;
@@ -27,19 +27,12 @@ const RETRY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct OpenPartition {
     pub(super) group: Arc<Group>,
+    /// The same replica as clients use it, with the configs that the log was told.
     pub(super) hosted: Arc<HostedPartition>,
-    /// As they were told to the log and to the data path last.
-    settings: Mutex<TopicSettings>,
-}
-
-impl OpenPartition {
-    pub(super) fn settings(&self) -> TopicSettings {
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }
 
 /// The replicas that this broker is to hold, and by which configs.
-type Wanted = BTreeMap<LogIdentity, (ReplicaId, TopicSettings)>;
+type Wanted = BTreeMap<LogIdentity, (ReplicaId, Arc<TopicSettings>)>;
 
 /// Follows the metadata until the node stops.
 pub(super) async fn reconcile_for_ever(node: Arc<Node>) {
@@ -63,12 +56,12 @@ async fn reconcile(node: &Arc<Node>, state: &MetadataState) -> bool {
     let wanted: Wanted = state
         .topics()
         .flat_map(|topic| {
-            let settings = topic.configs.settings(&node.config.topics.configs);
+            let settings = Arc::new(topic.configs.settings(&node.config.topics.configs));
             let here = |(identity, partition): (LogIdentity, &metadata::Partition)| {
                 partition.replica_on(me).map(|replica| (identity, replica))
             };
             let replicas: Vec<_> = topic.partitions().filter_map(here).collect();
-            replicas.into_iter().map(move |(identity, replica)| (identity, (replica, settings.clone())))
+            replicas.into_iter().map(move |(identity, replica)| (identity, (replica, Arc::clone(&settings))))
         })
         .collect();
     let mut has_failed = open_missing(node, &wanted).await;
@@ -89,10 +82,10 @@ async fn reconcile(node: &Arc<Node>, state: &MetadataState) -> bool {
 
 /// Opens the replicas that are wanted and not open; `true` where one could not be opened.
 async fn open_missing(node: &Arc<Node>, wanted: &Wanted) -> bool {
-    let missing: Vec<(LogIdentity, ReplicaId, TopicSettings)> = {
+    let missing: Vec<(LogIdentity, ReplicaId, Arc<TopicSettings>)> = {
         let open = node.partitions();
         let missing = wanted.iter().filter(|(identity, _)| !open.contains_key(identity));
-        missing.map(|(identity, (replica, settings))| (*identity, *replica, settings.clone())).collect()
+        missing.map(|(identity, (replica, settings))| (*identity, *replica, Arc::clone(settings))).collect()
     };
     let opened = missing
         .into_iter()
@@ -102,7 +95,7 @@ async fn open_missing(node: &Arc<Node>, wanted: &Wanted) -> bool {
 }
 
 /// Opens a replica; `false` where it could not be opened.
-async fn open_one(node: Arc<Node>, identity: LogIdentity, replica: ReplicaId, settings: TopicSettings) -> bool {
+async fn open_one(node: Arc<Node>, identity: LogIdentity, replica: ReplicaId, settings: Arc<TopicSettings>) -> bool {
     let durability = match settings.flush_mode {
         FlushMode::Commit => Durability::Synced,
         FlushMode::Interval { .. } => Durability::Written,
@@ -111,8 +104,8 @@ async fn open_one(node: Arc<Node>, identity: LogIdentity, replica: ReplicaId, se
     match node.host.open_group(identity, replica.incarnation(), config, durability).await {
         Ok(group) => {
             let group = Arc::new(group);
-            let hosted = Arc::new(HostedPartition::new(Arc::clone(&group) as _, settings.clone()));
-            let partition = OpenPartition { group, hosted, settings: Mutex::new(settings) };
+            let hosted = Arc::new(HostedPartition::new(Arc::clone(&group) as _, settings));
+            let partition = OpenPartition { group, hosted };
             node.partitions().insert(identity, Arc::new(partition));
             true
         }
@@ -125,17 +118,16 @@ async fn open_one(node: Arc<Node>, identity: LogIdentity, replica: ReplicaId, se
 
 /// Tells open replicas of configs that have changed; `true` where that failed.
 async fn tell_settings(node: &Node, wanted: &Wanted) -> bool {
-    let changed: Vec<(Arc<OpenPartition>, TopicSettings)> = {
+    let changed: Vec<(Arc<OpenPartition>, Arc<TopicSettings>)> = {
         let open = node.partitions();
         let pairs = wanted.iter().filter_map(|(identity, (_, settings))| Some((open.get(identity)?, settings)));
-        let changed = pairs.filter(|(partition, settings)| partition.settings() != **settings);
-        changed.map(|(partition, settings)| (Arc::clone(partition), settings.clone())).collect()
+        let changed = pairs.filter(|(partition, settings)| partition.hosted.settings() != **settings);
+        changed.map(|(partition, settings)| (Arc::clone(partition), Arc::clone(settings))).collect()
     };
     let mut has_failed = false;
     for (partition, settings) in changed {
-        partition.hosted.set_settings(settings.clone());
         match partition.group.set_config(settings.log_config(&LogConfig::default())).await {
-            Ok(()) => *partition.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings,
+            Ok(()) => partition.hosted.set_settings(settings),
             Err(error) => {
                 has_failed = true;
                 tracing::error!(partition = ?partition.group, %error, "configs could not be put in force");
