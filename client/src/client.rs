@@ -12,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::connections::{ConnectionSettings, Connections};
 use crate::metadata::Metadata;
 use crate::metadata_cache::{MetadataCache, MetadataSettings};
-use crate::{CallError, ProducerBuilder, bootstrap};
+use crate::{CallError, ConsumerBuilder, ProducerBuilder, bootstrap};
 
 /// A connection to a cluster: finds brokers and leaders, and holds one connection to each broker that is used.
 ///
@@ -76,6 +76,12 @@ impl Client {
     #[must_use]
     pub fn producer(&self) -> ProducerBuilder {
         ProducerBuilder::new(Arc::clone(&self.shared))
+    }
+
+    /// Starts a consumer.
+    #[must_use]
+    pub fn consumer(&self) -> ConsumerBuilder {
+        ConsumerBuilder::new(Arc::clone(&self.shared))
     }
 
     /// Returns the id of the cluster, fixed for its life.

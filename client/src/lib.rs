@@ -7,6 +7,7 @@ mod broker_error;
 mod call_error;
 mod client;
 mod connections;
+mod consumer;
 mod metadata;
 mod metadata_cache;
 #[cfg(test)]
@@ -19,6 +20,10 @@ pub use backoff::Backoff;
 pub use broker_error::{BrokerError, ExceededLimit, Leader, OffsetRange};
 pub use call_error::CallError;
 pub use client::{Client, ClientBuilder};
+pub use consumer::{
+    ConsumeError, ConsumedBatch, ConsumedRecord, ConsumedRecords, Consumer, ConsumerBatches, ConsumerBuilder,
+    ConsumerConfigError, NotAssigned, OutOfRange, Position,
+};
 pub use producer::{
     Delivery, Partitioning, ProduceError, Producer, ProducerBuilder, ProducerConfigError, RecordMetadata, SendError,
 };
