@@ -98,15 +98,9 @@ impl Fetching {
 }
 
 impl Consumer {
-    fn start(
-        client: Arc<Shared>,
-        settings: FetchSettings,
-        assignments: Vec<Assignment>,
-        limits: DecodeLimits,
-    ) -> Self {
+    fn start(client: Arc<Shared>, settings: FetchSettings, assignments: Vec<Assignment>, limits: DecodeLimits) -> Self {
         let state = FetchingState { fetcher: Fetcher::new(settings, assignments), reader: None, is_closed: false };
-        let fetching =
-            Arc::new(Fetching { state: Mutex::new(state), wake: Notify::new(), started: Instant::now() });
+        let fetching = Arc::new(Fetching { state: Mutex::new(state), wake: Notify::new(), started: Instant::now() });
         let task = tokio::spawn(FetchTask::new(client, Arc::clone(&fetching)).run());
         Self { fetching, current: None, limits, task: Some(task) }
     }

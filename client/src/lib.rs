@@ -15,6 +15,8 @@ mod metadata_tests;
 pub mod partitioner;
 mod producer;
 mod record;
+#[cfg(test)]
+mod scripted_broker_tests;
 
 pub use backoff::Backoff;
 pub use broker_error::{BrokerError, ExceededLimit, Leader, OffsetRange};

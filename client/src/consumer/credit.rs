@@ -8,12 +8,13 @@ pub(super) struct StreamId(pub(super) u64);
 
 /// The credit of all streams of a consumer.
 ///
-/// Invariant: the credit that brokers have left and the bytes that are buffered are together at most `buffer_bytes`, each
-/// stream's last batch beyond its credit left aside. Streams have equal shares, so that one busy broker does not starve the
-/// others.
+/// Invariant: the credit that a broker has left and what is buffered of its stream are together at most one share of
+/// `buffer_bytes`, the last batch beyond the credit left aside. There are as many shares as there may be streams, so that
+/// all streams together stay within `buffer_bytes`, and one that has credit and nothing to push starves no other.
 #[derive(Debug)]
 pub(super) struct Credit {
     buffer_bytes: i64,
+    shares: i64,
     /// What is buffered, also from streams that are gone.
     buffered_bytes: i64,
     streams: BTreeMap<StreamId, Balance>,
@@ -33,7 +34,12 @@ const GRANT_PART: i64 = 4;
 
 impl Credit {
     pub(super) fn new(buffer_bytes: u32) -> Self {
-        Self { buffer_bytes: buffer_bytes.into(), buffered_bytes: 0, streams: BTreeMap::new() }
+        Self { buffer_bytes: buffer_bytes.into(), shares: 1, buffered_bytes: 0, streams: BTreeMap::new() }
+    }
+
+    /// Sets how many streams there may be at once.
+    pub(super) fn set_shares(&mut self, streams_max: usize) {
+        self.shares = signed(streams_max).max(1);
     }
 
     /// Opens the account of a new stream, which has no credit yet.
@@ -95,10 +101,11 @@ impl Credit {
 
     fn due(&self, stream: StreamId) -> Option<u32> {
         let balance = self.streams.get(&stream)?;
-        let share = self.buffer_bytes / signed(self.streams.len()).max(1);
-        let room_of_stream = share - balance.credit_bytes - balance.buffered_bytes;
-        let out: i64 = self.streams.values().map(|balance| balance.credit_bytes).sum();
-        let bytes = room_of_stream.min(self.buffer_bytes - out - self.buffered_bytes);
+        let share = self.buffer_bytes / self.shares.max(signed(self.streams.len()));
+        // What a lost stream left behind is taken by the application some day; until then it counts for everyone.
+        let of_streams: i64 = self.streams.values().map(|balance| balance.buffered_bytes).sum();
+        let left_behind = self.buffered_bytes - of_streams;
+        let bytes = share - balance.credit_bytes - balance.buffered_bytes - left_behind;
         let is_worth_it = bytes >= share / GRANT_PART || balance.credit_bytes <= 0;
         // A grant that does not bring the credit above 0 moves nothing.
         let moves = balance.credit_bytes + bytes > 0;
@@ -154,16 +161,26 @@ mod tests {
     #[test]
     fn streams_share_and_what_a_lost_stream_left_behind_still_counts() {
         let mut credit = Credit::new(100);
+        credit.set_shares(2);
         credit.open(A);
-        assert_eq!(credit.grant(A), Some(100));
-        credit.pushed(A, 80);
-        credit.keep(A, 80);
+        assert_eq!(credit.grant(A), Some(50));
+        credit.pushed(A, 40);
+        credit.keep(A, 40);
         credit.close(A);
         credit.open(B);
-        assert_eq!(credit.grant(B), Some(20));
         credit.open(C);
-        assert_eq!(credit.grant(C), None);
-        credit.release(A, 80);
-        assert_eq!((credit.grant(C), credit.grant(B)), (Some(50), Some(30)));
+        assert_eq!((credit.grant(B), credit.grant(C)), (Some(10), Some(10)));
+        credit.release(A, 40);
+        assert_eq!((credit.grant(B), credit.grant(C)), (Some(40), Some(40)));
+    }
+
+    #[test]
+    fn a_stream_with_unused_credit_starves_no_other() {
+        let mut credit = Credit::new(100);
+        credit.set_shares(1);
+        credit.open(A);
+        assert_eq!(credit.grant(A), Some(100));
+        credit.open(B);
+        assert_eq!(credit.grant(B), Some(50));
     }
 }

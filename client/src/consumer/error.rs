@@ -165,7 +165,8 @@ impl ConsumeError {
 
 impl fmt::Display for ConsumeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = |position: &Option<Offset>| position.map_or_else(|| "its start".to_owned(), |at| format!("offset {at}"));
+        let at =
+            |position: &Option<Offset>| position.map_or_else(|| "its start".to_owned(), |at| format!("offset {at}"));
         match self {
             Self::OffsetOutOfRange { topic, partition, position, range } => {
                 write!(f, "{topic}/{partition}: {} is out of range", at(position))?;

@@ -39,11 +39,7 @@ struct OpenStream {
 }
 
 impl OpenFetchStreams {
-    pub(super) fn new(
-        client: Arc<Shared>,
-        fetching: Arc<Fetching>,
-        lost: mpsc::Sender<(StreamId, CallError)>,
-    ) -> Self {
+    pub(super) fn new(client: Arc<Shared>, fetching: Arc<Fetching>, lost: mpsc::Sender<(StreamId, CallError)>) -> Self {
         Self { client, fetching, lost, by_broker: BTreeMap::new(), next_id: 0, picture: Arc::default() }
     }
 
@@ -119,6 +115,10 @@ impl FetchStreams for OpenFetchStreams {
     fn has_room(&self, stream: StreamId) -> bool {
         let open = self.by_broker.values().find(|open| open.id == stream);
         open.is_some_and(|open| !open.requests.is_closed() && open.requests.capacity() > 0)
+    }
+
+    fn broker_count(&self) -> usize {
+        self.picture.brokers().count()
     }
 }
 

@@ -65,6 +65,9 @@ impl FetchTask {
                 self.stream_lost(stream);
             }
         }
+        for stream in step.idle {
+            self.streams.forget(stream);
+        }
         for stream in step.stuck {
             self.stream_lost(stream);
         }

@@ -38,6 +38,9 @@ pub(super) trait FetchStreams {
 
     /// Tells whether a stream can take one more request.
     fn has_room(&self, stream: StreamId) -> bool;
+
+    /// Returns how many brokers there are.
+    fn broker_count(&self) -> usize;
 }
 
 /// What a broker says of a partition, decoded.
@@ -59,6 +62,8 @@ pub(super) struct FetchStep {
     pub(super) unrouted: BTreeSet<TopicName>,
     /// Streams that have been silent for too long.
     pub(super) stuck: BTreeSet<StreamId>,
+    /// Streams on which nothing is read any more: to be ended, with their credit.
+    pub(super) idle: BTreeSet<StreamId>,
     /// When something is to be done, if nothing happens before.
     pub(super) wakes_at: Option<Duration>,
 }
@@ -138,6 +143,8 @@ impl Fetcher {
         for place in 0..self.assignments.len() {
             self.step_partition(Slot(place), now, spread, streams, &mut step);
         }
+        self.end_idle_streams(&mut step);
+        self.credit.set_shares(streams.broker_count().min(self.assignments.len()));
         for stream in self.credit.streams().collect::<Vec<_>>() {
             let is_sending = step.requests.contains_key(&stream);
             if (is_sending || streams.has_room(stream))
@@ -147,6 +154,21 @@ impl Fetcher {
             }
         }
         step
+    }
+
+    /// Gives up the streams that no partition is read on.
+    fn end_idle_streams(&mut self, step: &mut FetchStep) {
+        let read_on = |it: &Assignment| match it.phase {
+            Phase::Open { stream, .. } => Some(stream),
+            Phase::Closed | Phase::Finished | Phase::Failed => None,
+        };
+        let used: BTreeSet<StreamId> = self.assignments.iter().filter_map(read_on).collect();
+        step.idle = self.credit.streams().filter(|stream| !used.contains(stream)).collect();
+        for stream in &step.idle {
+            self.credit.close(*stream);
+            step.requests.remove(stream);
+        }
+        self.to_close.retain(|(stream, _)| !step.idle.contains(stream));
     }
 
     fn step_partition(
@@ -179,14 +201,7 @@ impl Fetcher {
         }
     }
 
-    fn open(
-        &mut self,
-        slot: Slot,
-        now: Duration,
-        spread: f64,
-        streams: &mut impl FetchStreams,
-        step: &mut FetchStep,
-    ) {
+    fn open(&mut self, slot: Slot, now: Duration, spread: f64, streams: &mut impl FetchStreams, step: &mut FetchStep) {
         let assignment = &mut self.assignments[slot.0];
         let Some(route) = streams.route(&assignment.topic, assignment.partition) else {
             step.unrouted.insert(TopicName::clone(&assignment.topic));
@@ -482,11 +497,7 @@ fn push(step: &mut FetchStep, stream: StreamId, fetch_id: u32, command: v1::fetc
     request.commands.push(v1::FetchCommand { fetch_id, command: Some(command) });
 }
 
-fn open_command(
-    assignment: &Assignment,
-    topic_id: TopicId,
-    isolation: IsolationLevel,
-) -> v1::fetch_command::Command {
+fn open_command(assignment: &Assignment, topic_id: TopicId, isolation: IsolationLevel) -> v1::fetch_command::Command {
     v1::fetch_command::Command::Open(v1::FetchOpen {
         topic: Some(v1::TopicRef::from(&TopicSelector::Id(topic_id))),
         partition: assignment.partition.get(),
