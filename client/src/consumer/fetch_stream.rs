@@ -157,7 +157,7 @@ async fn run(
                 fetching.wake.notify_one();
             }
             if let Some(stale) = taken.stale {
-                if let Some(leader) = &stale.error.leader {
+                if let Some(leader) = stale.error.leader() {
                     client.metadata.take_hint(&stale.topic, stale.partition, leader);
                 }
                 client.metadata.refresh_soon(vec![stale.topic]);

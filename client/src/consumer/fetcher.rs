@@ -353,7 +353,7 @@ impl Fetcher {
                 OutOfRange::Latest => assignment.next = Position::Latest,
                 OutOfRange::Error => {
                     let position = offset_of(assignment.next);
-                    let range = error.offset_range;
+                    let range = error.offset_range();
                     let failure = ConsumeError::OffsetOutOfRange { topic, partition, position, range };
                     assignment.ready.push_back(Ready::Failed(failure));
                     assignment.phase = Phase::Failed;

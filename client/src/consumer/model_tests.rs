@@ -166,10 +166,9 @@ impl Cluster {
         let refusal = if self.leaders[session.partition] != open.broker {
             Some(BrokerError::of_code(ErrorCode::NotLeader, "scripted"))
         } else if offset > end {
-            let mut error = BrokerError::of_code(ErrorCode::OffsetOutOfRange, "scripted");
-            let (log_start_offset, high_watermark) = (Offset::new(0), Offset::new(end));
-            error.offset_range = Some(OffsetRange { log_start_offset, high_watermark });
-            Some(error)
+            let offset_range = Some(v1::OffsetRange { log_start_offset: 0, high_watermark: end });
+            let error = v1::Error::new(ErrorCode::OffsetOutOfRange, "scripted");
+            Some(v1::Error { offset_range, ..error }.into())
         } else {
             None
         };

@@ -223,7 +223,7 @@ impl SenderTask {
         let (partition, done) = self.dispatcher.acked(ack.correlation_id, result, self.moment());
         self.complete(done);
         let (Some((topic, partition)), Some(error)) = (partition, refusal) else { return };
-        if let Some(leader) = &error.leader {
+        if let Some(leader) = error.leader() {
             self.client.metadata.take_hint(&topic, partition, leader);
         }
         if error.is_stale_metadata() {
@@ -332,8 +332,8 @@ fn read_ack(result: Option<v1::produce_ack::Result>) -> Result<Appended, BrokerE
 async fn init_producer_id(client: &Shared) -> Identity {
     let call = |channel| async move { broker_stub(channel).init_producer_id(v1::InitProducerIdRequest {}).await };
     client
-        .retried(|_| async {
-            let response = client.call(Target::Any, call).await?;
+        .retried(|tries| async move {
+            let response = client.call_once(Target::Any, tries, call).await?;
             match response.result {
                 Some(v1::init_producer_id_response::Result::Producer(identity)) => api::producer(&identity)
                     .map_err(|error| CallError::Malformed { address: client.bootstrap_text(), error }),
