@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::{Stream, stream};
+use futures_util::{FutureExt, Stream, stream};
 use tidelog_proto::api::v1;
 use tidelog_proto::api::v1::broker_server::{Broker, BrokerServer};
 use tidelog_proto::batch::RecordBatch;
@@ -398,8 +398,7 @@ async fn a_seek_back_gives_the_same_records_again_and_a_pause_none() {
     }
     consumer.pause(TOPIC, 0).unwrap();
     assert_eq!(consumer.position(TOPIC, 0), Ok(Some(Offset::new(7))));
-    let nothing = tokio::time::timeout(Duration::from_millis(20), consumer.next()).await;
-    assert!(nothing.is_err(), "a paused partition is silent");
+    assert!(consumer.next().now_or_never().is_none(), "a paused partition is silent");
     consumer.resume(TOPIC, 0).unwrap();
     assert_eq!(consumer.next().await.unwrap().unwrap().offset, Offset::new(7));
     let rest = consumer.next_batch().await.unwrap().unwrap();

@@ -222,7 +222,14 @@ impl SenderTask {
         let refusal = result.as_ref().err().cloned();
         let (partition, done) = self.dispatcher.acked(ack.correlation_id, result, self.moment());
         self.complete(done);
-        let (Some((topic, partition)), Some(error)) = (partition, refusal) else { return };
+        let Some(error) = refusal else { return };
+        let Some((topic, partition)) = partition else {
+            // Without acks nobody remembers which batch that was; a refusal only says that a leader has moved.
+            if self.acks == Acks::None && error.is_stale_metadata() {
+                self.client.metadata.refresh_soon(self.dispatcher.topics());
+            }
+            return;
+        };
         if let Some(leader) = error.leader() {
             self.client.metadata.take_hint(&topic, partition, leader);
         }
