@@ -28,7 +28,7 @@ pub(super) struct Lane {
 pub(super) struct Job {
     pub(super) about: About,
     /// What is to be appended, or why it is refused already.
-    pub(super) work: Result<RecordBatch, v1::Error>,
+    pub(super) work: Result<RecordBatch, Box<v1::Error>>,
     pub(super) partition: Arc<HostedPartition>,
     /// Given back when the batch was answered.
     pub(super) bytes: BytesInFlight,

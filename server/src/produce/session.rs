@@ -193,10 +193,11 @@ where
         };
         let work = match parsed {
             _ if is_internal => {
-                Err(v1::Error::new(ErrorCode::InvalidTopic, "the topic belongs to the brokers: clients only read it"))
+                let message = "the topic belongs to the brokers: clients only read it";
+                Err(Box::new(v1::Error::new(ErrorCode::InvalidTopic, message)))
             }
             Ok(batch) => Ok(batch),
-            Err(refusal) => Err(refusal.to_error(&self.path, &hosted, stamp)),
+            Err(refusal) => Err(Box::new(refusal.to_error(&self.path, &hosted, stamp))),
         };
         let key = hosted.log().identity();
         self.lanes.entry(key).or_default().accept(Job { about, work, partition: hosted, bytes });
@@ -218,11 +219,11 @@ where
             let is_behind = self.failed.is_behind(&about.topic, about.partition, about.stamp);
             let work = work.and_then(|batch| {
                 let behind = Refusal::Log(ProduceError::Behind);
-                if is_behind { Err(behind.to_error(&self.path, &partition, about.stamp)) } else { Ok(batch) }
+                if is_behind { Err(Box::new(behind.to_error(&self.path, &partition, about.stamp))) } else { Ok(batch) }
             });
             let place = InLane { key, ticket, about, partition, _bytes: bytes };
             match work {
-                Err(error) => self.settle_refused(&place, error)?,
+                Err(error) => self.settle_refused(&place, *error)?,
                 Ok(batch) => {
                     let path = Arc::clone(&self.path);
                     let append = async move {
