@@ -95,6 +95,12 @@ pub trait Environment: fmt::Debug + Send + Sync + 'static {
     /// Whatever the file system answers.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
 
+    /// Reads how large the file system of `path` is.
+    ///
+    /// # Errors
+    /// Whatever the file system answers.
+    fn total_bytes(&self, path: &Path) -> io::Result<u64>;
+
     /// Opens the file system of `dir` for [`Filesystem::sync_all`]. It must be opened before the first write whose
     /// failure it is to report.
     ///

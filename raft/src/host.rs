@@ -10,7 +10,7 @@ use tidelog_log::data_dir::{DataDir, DataDirError};
 use tidelog_log::environment::Environment;
 use tidelog_log::storage::{Durability, StartError, Storage, StorageConfig};
 use tidelog_log::{Log, LogConfig, LogIdentity, OpenError};
-use tidelog_proto::ids::BrokerId;
+use tidelog_proto::ids::{BrokerId, PartitionId, TopicId};
 use tokio::sync::oneshot;
 
 use crate::directory::{DirectoryError, DirectoryIdentity, count_boot};
@@ -209,6 +209,29 @@ impl Host {
         let forgotten = forgotten.await.map_err(|_| HostError::Stopped)?;
         self.hard_states.lock().unwrap_or_else(PoisonError::into_inner).remove(&identity);
         forgotten.map_err(io::Error::other).map_err(io_error)
+    }
+
+    /// Removes everything that is kept of a topic, none of whose replicas is open, as [`Host::remove_group`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn remove_topic(&self, topic_id: TopicId) -> Result<(), HostError> {
+        let remembered = {
+            let hard_states = self.hard_states.lock().unwrap_or_else(PoisonError::into_inner);
+            let of_topic = hard_states.keys().filter(|identity| identity.topic_id == topic_id);
+            of_topic.map(|identity| identity.partition.get() + 1).max().unwrap_or(0)
+        };
+        let (environment, dir) = (Arc::clone(&self.environment), self.dir.path().to_owned());
+        let identity = move |partition| LogIdentity { topic_id, partition: PartitionId::new(partition) };
+        let has_files = move |partition: &u32| environment.list_files(&identity(*partition).dir(&dir)).is_ok();
+        // The highest goes first, so that what is left is counted from 0 without a gap whenever this is cut short.
+        let count = move || (0..).take_while(has_files).count();
+        let counted = tokio::task::spawn_blocking(count).await.map_err(|_| HostError::Stopped)?;
+        let end = remembered.max(u32::try_from(counted).unwrap_or(u32::MAX));
+        for partition in (0..end).rev() {
+            self.remove_group(identity(partition)).await?;
+        }
+        Ok(())
     }
 
     /// Does what has to be done every few seconds. Does not block.

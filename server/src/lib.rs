@@ -1,42 +1,39 @@
-//! The broker process: the network API over replicated logs.
+//! The broker process: replicated logs served over gRPC, with everything around them.
 //!
-//! - [`partition_table`], [`hosted_partition`]: which partitions there are, and those that this broker holds
-//! - [`data_path`]: what the calls on records share; [`produce`], [`fetch`], [`list_offsets`], [`produce_records`]: the calls
-//! - [`broker_service`]: the service that they make together
-//! - [`grpc_server`], [`listener`], [`message_limits`]: the gRPC port and its limits
-//! - [`http_server`], [`metrics`]: the port for machines that watch
-//! - [`config`]: what a broker is told when it starts
-//! - [`process`], [`disk_watch`]: its life
-//!
-//! The partitions come from outside: whoever hosts them puts them into the table, and takes them out.
+//! - [`Broker`]: a whole broker, from its configs to its end
+//! - [`config`]: what it is told, in a file, the environment and flags
+//! - [`cluster`]: topics and brokers: the metadata that it follows, the replicas that it holds, administration
+//! - [`data_path`], [`produce`], [`fetch`], [`list_offsets`], [`produce_records`]: the calls that move records
+//! - [`partition_table`], [`hosted_partition`]: where those calls find the partitions
+//! - [`process`], [`grpc_server`], [`http_server`], [`listener`], [`message_limits`]: ports and their limits
+//! - [`metrics`], [`disk_watch`]: what is counted and watched
 //!
 //! ```
-//! use std::sync::Arc;
+//! use tidelog_server::Broker;
+//! use tidelog_server::config::Settings;
 //!
-//! use tidelog_proto::api::TopicSelector;
-//! use tidelog_proto::ids::{BrokerId, LeaderEpoch, PartitionId, TopicId, TopicName};
-//! use tidelog_raft::Leadership;
-//! use tidelog_server::data_path::{DataPath, DataPathConfig};
-//! use tidelog_server::partition_table::{LookupError, Placement, Topic, Topology};
-//!
-//! let name = TopicName::new("orders")?;
-//! let led_by_2 = Leadership { leader: Some(BrokerId::new(2)), epoch: LeaderEpoch::new(1), is_serving: false };
-//! let partitions = vec![Placement::Elsewhere(led_by_2)];
-//! let mut topology = Topology::default();
-//! topology.put_topic(Arc::new(Topic { id: TopicId::new([7; 16]), name: name.clone(), is_internal: false, partitions }));
-//! topology.put_broker(BrokerId::new(2), "broker-2:7420");
-//!
-//! let path = DataPath::new(DataPathConfig::default());
-//! path.table.replace(topology);
-//! let found = path.table.load().partition(&TopicSelector::Name(name), PartitionId::new(0)).map(|_| ());
-//! assert_eq!(found, Err(LookupError::Elsewhere(led_by_2)));
-//! # Ok::<(), tidelog_proto::ids::TopicNameError>(())
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let data_dir = tempfile::tempdir()?;
+//! let mut settings = Settings::default();
+//! settings.set_flag("data_dir", &data_dir.path().display().to_string())?;
+//! settings.set_flag("listen", "127.0.0.1:0")?;
+//! settings.set_flag("http_listen", "127.0.0.1:0")?;
+//! let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+//! runtime.block_on(async {
+//!     let broker = Broker::start(&settings).await?;
+//!     println!("clients connect to {}", broker.address());
+//!     broker.stop().await
+//! })?;
+//! # Ok(())
+//! # }
 //! ```
 
 #![forbid(unsafe_code)]
 
 mod blocking_pool;
+mod broker;
 pub mod broker_service;
+pub mod cluster;
 pub mod config;
 pub mod data_path;
 pub mod disk_watch;
@@ -66,3 +63,5 @@ mod test_logs;
 mod test_server;
 #[cfg(test)]
 mod unary_tests;
+
+pub use broker::{Broker, BrokerError};

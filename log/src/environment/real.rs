@@ -128,6 +128,11 @@ impl Environment for RealEnvironment {
         Ok(statistics.f_bavail.saturating_mul(statistics.f_frsize))
     }
 
+    fn total_bytes(&self, path: &Path) -> io::Result<u64> {
+        let statistics = rustix::fs::statvfs(path)?;
+        Ok(statistics.f_blocks.saturating_mul(statistics.f_frsize))
+    }
+
     fn open_filesystem(&self, dir: &Path) -> io::Result<Arc<dyn Filesystem>> {
         Ok(Arc::new(RealFilesystem { dir: File::open(dir)? }))
     }

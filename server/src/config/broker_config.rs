@@ -40,6 +40,8 @@ pub struct BrokerConfig {
     pub default_replication_factor: u32,
     /// With less free space no records are taken.
     pub disk_reserve_bytes: u64,
+    /// How often old segments are looked for.
+    pub cleanup_interval: Duration,
     /// Bounds of the calls that move records.
     pub data_path: DataPathConfig,
     /// Limits of the gRPC port.
@@ -69,6 +71,7 @@ impl BrokerConfig {
             num_partitions: read.small(Key::NumPartitions)?,
             default_replication_factor: read.small(Key::DefaultReplicationFactor)?,
             disk_reserve_bytes: read.number(Key::DiskReserveBytes)?,
+            cleanup_interval: read.duration(Key::CleanupIntervalMs)?,
             data_path: DataPathConfig {
                 request_timeout: read.duration(Key::RequestTimeoutMs)?,
                 connection_in_flight_bytes_max: read.small(Key::ConnectionInFlightBytesMax)?,

@@ -121,6 +121,9 @@ broker_config_keys! {
     DiskReserveBytes = "disk_reserve_bytes", Some("bytes"),
         Kind::Number { min: 0, max: 1024 * GIB }, Some("1073741824"),
         "With less free space than this no records are taken.";
+    CleanupIntervalMs = "cleanup_interval_ms", Some("milliseconds"),
+        Kind::Number { min: 100, max: 60 * MINUTE_MS }, Some("30000"),
+        "How often old segments are looked for that retention and compaction no longer keep.";
     InFlightBytesMax = "in_flight_bytes_max", Some("bytes"), Kind::Number { min: 8 * MIB, max: GIB }, Some("67108864"),
         "Produced bytes without an ack on all connections; then streams are not read.";
     ConnectionInFlightBytesMax = "connection_in_flight_bytes_max", Some("bytes"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use tidelog_proto::api::v1;
 use tidelog_raft::metadata::{TopicConfigKey, TopicConfigs};
 use toml::{Table, Value};
 
@@ -108,6 +109,28 @@ impl Settings {
             Some(set) => Some((&set.text, set.source.clone())),
             None => key.default_value().map(|text| (text, Source::Default)),
         }
+    }
+
+    /// Lists every config of the broker as it is told to who asks, by key. None of them can be changed while it runs.
+    #[must_use]
+    pub fn described(&self) -> Vec<v1::Config> {
+        let mut configs: Vec<v1::Config> = BrokerConfigKey::ALL
+            .iter()
+            .map(|key| {
+                let set = self.get(*key);
+                let is_default = set.as_ref().is_none_or(|(_, source)| *source == Source::Default);
+                let source = if is_default { v1::ConfigSource::Default } else { v1::ConfigSource::Broker };
+                v1::Config {
+                    key: key.to_string(),
+                    value: set.map(|(text, _)| text.to_owned()),
+                    source: source.into(),
+                    read_only: true,
+                    sensitive: false,
+                }
+            })
+            .collect();
+        configs.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        configs
     }
 
     /// Gives what is set for all topics.

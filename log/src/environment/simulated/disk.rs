@@ -222,6 +222,10 @@ impl Disk {
         self.capacity_bytes.saturating_sub(used_pages * PAGE_BYTES as u64)
     }
 
+    pub(super) fn capacity_bytes(&self) -> u64 {
+        self.capacity_bytes
+    }
+
     pub(super) fn set_capacity_bytes(&mut self, capacity_bytes: u64) {
         self.capacity_bytes = capacity_bytes;
     }

@@ -117,6 +117,13 @@ impl Environment for SimulatedEnvironment {
         Ok(state.disk.free_bytes())
     }
 
+    fn total_bytes(&self, path: &Path) -> io::Result<u64> {
+        let state = self.machine.lock();
+        state.faults.check_power()?;
+        state.disk.directory(path)?;
+        Ok(state.disk.capacity_bytes())
+    }
+
     fn open_filesystem(&self, dir: &Path) -> io::Result<Arc<dyn Filesystem>> {
         let state = self.machine.lock();
         state.faults.check_power()?;
