@@ -18,18 +18,31 @@ pub struct BrokerError {
     pub message: String,
     /// How long the broker wants the caller to wait before the next try, if it says so.
     pub retry_after: Option<Duration>,
-    /// Who can serve the request instead, if the broker knows.
-    pub leader: Option<Leader>,
-    /// Which offsets there are; with [`ErrorCode::OffsetOutOfRange`] only.
-    pub offset_range: Option<OffsetRange>,
-    /// Which limit was passed, where one was.
-    pub limit: Option<ExceededLimit>,
-    /// Which config is wrong: key and what is allowed; with [`ErrorCode::InvalidConfig`] only.
-    pub config: Option<(String, String)>,
-    /// Which sequence the broker expects of an idempotent producer, where that is what went wrong.
-    pub next_sequence: Option<Sequence>,
     /// What the sender says of a code that this build does not know.
     retriable_by_sender: bool,
+    /// Behind a pointer: few errors have any, and results stay small.
+    details: Option<Box<Details>>,
+}
+
+/// What only some errors carry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Details {
+    leader: Option<Leader>,
+    offset_range: Option<OffsetRange>,
+    limit: Option<ExceededLimit>,
+    config: Option<InvalidConfig>,
+    next_sequence: Option<Sequence>,
+}
+
+/// A config that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidConfig {
+    /// Its key.
+    pub key: String,
+    /// The value that was refused; `None` if the key itself is unknown, or the value is secret.
+    pub value: Option<String>,
+    /// What is allowed, in words.
+    pub allowed: String,
 }
 
 /// A broker that leads a partition, as another one says.
@@ -72,6 +85,36 @@ impl BrokerError {
         self.code.map_or(self.retriable_by_sender, ErrorCode::retriable)
     }
 
+    /// Returns who can serve the request instead, if the broker knows.
+    #[must_use]
+    pub fn leader(&self) -> Option<&Leader> {
+        self.details.as_ref()?.leader.as_ref()
+    }
+
+    /// Returns which offsets there are; with [`ErrorCode::OffsetOutOfRange`] only.
+    #[must_use]
+    pub fn offset_range(&self) -> Option<OffsetRange> {
+        self.details.as_ref()?.offset_range
+    }
+
+    /// Returns which limit was passed, where one was.
+    #[must_use]
+    pub fn limit(&self) -> Option<&ExceededLimit> {
+        self.details.as_ref()?.limit.as_ref()
+    }
+
+    /// Returns which config is wrong; with [`ErrorCode::InvalidConfig`] only.
+    #[must_use]
+    pub fn config(&self) -> Option<&InvalidConfig> {
+        self.details.as_ref()?.config.as_ref()
+    }
+
+    /// Returns which sequence the broker expects of an idempotent producer, where that is what went wrong.
+    #[must_use]
+    pub fn next_sequence(&self) -> Option<Sequence> {
+        self.details.as_ref()?.next_sequence
+    }
+
     /// Tells whether the error says that what is known of leaders and topics is out of date.
     pub(crate) fn is_stale_metadata(&self) -> bool {
         matches!(
@@ -98,11 +141,8 @@ impl BrokerError {
 
 impl From<v1::Error> for BrokerError {
     fn from(error: v1::Error) -> Self {
-        Self {
-            code: error.known_code(),
-            code_number: error.code,
-            retriable_by_sender: error.retriable,
-            retry_after: error.retry_after_ms.map(|ms| Duration::from_millis(ms.into())),
+        let (code, code_number) = (error.known_code(), error.code);
+        let details = Details {
             leader: error.leader.map(|leader| Leader {
                 broker: BrokerId::new(leader.broker_id),
                 address: leader.address,
@@ -118,9 +158,20 @@ impl From<v1::Error> for BrokerError {
                 actual: limit.actual,
                 config_key: limit.config_key,
             }),
-            config: error.config.map(|config| (config.key, config.allowed)),
+            config: error.config.map(|config| InvalidConfig {
+                key: config.key,
+                value: config.value,
+                allowed: config.allowed,
+            }),
             next_sequence: error.sequence.map(|expected| Sequence::new(expected.next_sequence)),
+        };
+        Self {
+            code,
+            code_number,
             message: error.message,
+            retry_after: error.retry_after_ms.map(|ms| Duration::from_millis(ms.into())),
+            retriable_by_sender: error.retriable,
+            details: (details != Details::default()).then(|| Box::new(details)),
         }
     }
 }
@@ -131,7 +182,7 @@ impl fmt::Display for BrokerError {
             Some(code) => write!(f, "{code}: {}", self.message)?,
             None => write!(f, "unknown error code {}: {}", self.code_number, self.message)?,
         }
-        if let Some(limit) = &self.limit {
+        if let Some(limit) = self.limit() {
             write!(f, " (limit {} is {}", limit.name, limit.allowed)?;
             if let Some(actual) = limit.actual {
                 write!(f, ", found {actual}")?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidelog_proto::error_code::ErrorCode;
 use tidelog_proto::ids::{BrokerId, PartitionId, TopicName};
 use tokio::time::{Instant, sleep_until, timeout};
 use tonic::transport::Channel;
@@ -12,7 +13,7 @@ use crate::backoff::Backoff;
 use crate::connections::{ConnectionSettings, Connections};
 use crate::metadata::Metadata;
 use crate::metadata_cache::{MetadataCache, MetadataSettings};
-use crate::{CallError, ProducerBuilder, bootstrap};
+use crate::{Admin, BrokerError, CallError, ConsumerBuilder, ProducerBuilder, bootstrap};
 
 /// A connection to a cluster: finds brokers and leaders, and holds one connection to each broker that is used.
 ///
@@ -73,9 +74,19 @@ impl Client {
     }
 
     /// Starts a producer.
-    #[must_use]
     pub fn producer(&self) -> ProducerBuilder {
         ProducerBuilder::new(Arc::clone(&self.shared))
+    }
+
+    /// Starts a consumer.
+    pub fn consumer(&self) -> ConsumerBuilder {
+        ConsumerBuilder::new(Arc::clone(&self.shared))
+    }
+
+    /// Returns what looks after topics, configs and brokers.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        Admin::new(Arc::clone(&self.shared))
     }
 
     /// Returns the id of the cluster, fixed for its life.
@@ -121,8 +132,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets whether topics that are named but missing may be created by the broker, where its config
-    /// `auto_create_topics` allows it; they may.
+    /// Sets whether topics that a producer or consumer names and that are missing may be created by the broker, where its
+    /// config `auto_create_topics` allows it; they may. [`Admin`] never creates a topic by naming it.
     #[must_use]
     pub const fn allow_auto_create_topics(mut self, allow_auto_create_topics: bool) -> Self {
         self.allow_auto_create_topics = allow_auto_create_topics;
@@ -143,6 +154,13 @@ impl ClientBuilder {
     /// # Errors
     /// If an address is not `host:port`, or no broker answers within the request timeout.
     pub async fn connect(self) -> Result<Client, CallError> {
+        let shared = self.unconnected()?;
+        shared.retried(|_| shared.metadata.refresh(Vec::new())).await?;
+        Ok(Client { shared })
+    }
+
+    /// Makes everything that a client has, and asks nobody yet.
+    pub(crate) fn unconnected(self) -> Result<Arc<Shared>, CallError> {
         let bootstrap = bootstrap::parse(&self.addresses)?;
         let connections = Arc::new(Connections::new(ConnectionSettings {
             connect_timeout: self.connect_timeout,
@@ -156,16 +174,14 @@ impl ClientBuilder {
             allow_auto_create_topics: self.allow_auto_create_topics,
         };
         let metadata = MetadataCache::start(Arc::clone(&connections), bootstrap.clone(), settings);
-        let shared = Arc::new(Shared {
+        Ok(Arc::new(Shared {
             connections,
             metadata,
             request_timeout: self.request_timeout,
             retries_max: self.retries_max,
             backoff: self.backoff,
             bootstrap,
-        });
-        shared.retried(|_| async { shared.metadata.refresh(Vec::new()).await }).await?;
-        Ok(Client { shared })
+        }))
     }
 }
 
@@ -186,20 +202,17 @@ impl Shared {
         self.bootstrap.join(",")
     }
 
-    /// Calls a broker, again after failures that may pass, until the deadline or the last try. `call` gets the connection.
-    pub(crate) async fn call<T, F, R>(&self, target: Target<'_>, call: F) -> Result<T, CallError>
+    /// Calls a broker once, within what is left of the request timeout; `tries` is how often it was tried before. `call` gets
+    /// the connection.
+    pub(crate) async fn call_once<T, F, R>(&self, target: Target<'_>, tries: u32, call: F) -> Result<T, CallError>
     where
         F: Fn(Channel) -> R,
         R: Future<Output = Result<Response<T>, Status>>,
     {
-        let call = &call;
-        self.retried(|tries| async move {
-            let address = self.address(target, tries).await?;
-            let channel = self.connections.channel(&address)?;
-            let answer = call(channel).await;
-            answer.map(Response::into_inner).map_err(|status| CallError::from_status(&address, &status))
-        })
-        .await
+        let address = self.address(target, tries).await?;
+        let channel = self.connections.channel(&address)?;
+        let answer = call(channel).await;
+        answer.map(Response::into_inner).map_err(|status| CallError::from_status(&address, &status))
     }
 
     /// Runs `attempt` until it succeeds, fails for good, or time or tries run out; it is told how often it was run before.
@@ -231,21 +244,47 @@ impl Shared {
 
     /// Finds the address of a target; the try decides which of several brokers is meant.
     async fn address(&self, target: Target<'_>, tries: u32) -> Result<String, CallError> {
-        if tries > 0 {
-            let topics = match target {
-                Target::Leader(topic, _) => vec![topic.clone()],
-                Target::Any | Target::Broker(_) => Vec::new(),
-            };
-            self.metadata.refresh(topics).await?;
+        match target {
+            Target::Leader(topic, partition) => {
+                if tries > 0 || self.metadata.current().route(topic, partition).is_none() {
+                    let errors = self.metadata.refresh(vec![topic.clone()]).await?;
+                    self.check_known(topic, partition, errors.get(topic))?;
+                }
+            }
+            Target::Any | Target::Broker(_) if tries > 0 => {
+                // Without fresh metadata the old one is as good as any.
+                let _ = self.metadata.refresh(Vec::new()).await;
+            }
+            Target::Any | Target::Broker(_) => {}
         }
         let picture = self.metadata.current();
         match target {
             Target::Any => Ok(self.any_address(&picture, tries)),
-            Target::Broker(broker) => picture.address(broker).map(|it| it.to_string()).ok_or(CallError::NoLeader),
+            Target::Broker(broker) => picture.address(broker).map(ToString::to_string).ok_or(CallError::NoLeader),
             Target::Leader(topic, partition) => {
                 picture.route(topic, partition).map(|route| route.address.to_string()).ok_or(CallError::NoLeader)
             }
         }
+    }
+
+    /// Checks that there is such a partition, after a refresh that said `error` of the topic.
+    fn check_known(
+        &self,
+        topic: &TopicName,
+        partition: PartitionId,
+        error: Option<&BrokerError>,
+    ) -> Result<(), CallError> {
+        let picture = self.metadata.current();
+        let count = picture.topic(topic).map_or(0, |topic| topic.partitions.len());
+        if (partition.get() as usize) < count {
+            return Ok(());
+        }
+        let missing = || {
+            let message = format!("topic {topic} has {count} partitions, {partition} is none of them");
+            BrokerError::of_code(ErrorCode::UnknownTopicOrPartition, message)
+        };
+        let error = error.cloned().unwrap_or_else(missing);
+        Err(CallError::Refused { address: self.bootstrap_text(), error })
     }
 
     /// Picks a broker, another one at every try.

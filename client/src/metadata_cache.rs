@@ -41,6 +41,8 @@ pub(crate) enum MetadataError {
 /// A question, and who waits for its answer; nobody does for a hint.
 struct Ask {
     topics: Vec<TopicName>,
+    /// Whether missing topics may be created.
+    may_create: bool,
     reply: Option<oneshot::Sender<Result<Errors, CallError>>>,
 }
 
@@ -85,7 +87,7 @@ impl MetadataCache {
     /// Asks for a refresh and does not wait.
     pub(crate) fn refresh_soon(&self, topics: Vec<TopicName>) {
         // A full queue means that a refresh is coming; a closed one, that nobody will need it.
-        let _ = self.asks.try_send(Ask { topics, reply: None });
+        let _ = self.asks.try_send(Ask { topics, may_create: false, reply: None });
     }
 
     /// Takes in a leader that a broker named while it refused a request.
@@ -101,19 +103,24 @@ impl MetadataCache {
 
     /// Refreshes what is known of some topics, and of the brokers.
     pub(crate) async fn refresh(&self, topics: Vec<TopicName>) -> Result<Errors, CallError> {
+        self.ask(topics, false).await
+    }
+
+    async fn ask(&self, topics: Vec<TopicName>, may_create: bool) -> Result<Errors, CallError> {
         let (reply, answer) = oneshot::channel();
-        self.asks.send(Ask { topics, reply: Some(reply) }).await.map_err(|_| CallError::Closed)?;
+        let ask = Ask { topics, may_create, reply: Some(reply) };
+        self.asks.send(ask).await.map_err(|_| CallError::Closed)?;
         answer.await.unwrap_or(Err(CallError::Closed))
     }
 
-    /// Returns a topic, asking for it until the deadline where that is worth it.
+    /// Returns a topic, asking for it until the deadline where that is worth it; a missing one may be created.
     pub(crate) async fn topic(&self, name: &TopicName, deadline: Instant) -> Result<Arc<Topic>, MetadataError> {
         let mut failures = 0;
         loop {
             if let Some(topic) = self.current().topic(name) {
                 return Ok(Arc::clone(topic));
             }
-            let error = match self.refresh(vec![name.clone()]).await {
+            let error = match self.ask(vec![name.clone()], true).await {
                 Ok(errors) => match errors.get(name) {
                     None => continue,
                     Some(error) => MetadataError::Topic(error.clone()),
@@ -137,6 +144,14 @@ impl MetadataError {
             Self::Topic(error) => error.is_retriable(),
         }
     }
+}
+
+/// What several have asked, as one question.
+#[derive(Default)]
+struct Question {
+    topics: BTreeSet<TopicName>,
+    may_create: bool,
+    replies: Vec<oneshot::Sender<Result<Errors, CallError>>>,
 }
 
 /// The task that asks.
@@ -164,10 +179,10 @@ impl RefreshTask {
             if let Some(last_refresh) = self.last_refresh {
                 sleep_until(last_refresh + REFRESH_INTERVAL_MIN).await;
             }
-            let (topics, replies) = self.gather(first);
-            let result = self.refresh(&topics).await;
+            let question = self.gather(first);
+            let result = self.refresh(&question).await;
             self.last_refresh = Some(Instant::now());
-            for reply in replies {
+            for reply in question.replies {
                 // Whoever asked may have gone.
                 let _ = reply.send(result.clone());
             }
@@ -180,28 +195,28 @@ impl RefreshTask {
     }
 
     /// Puts everything that waits into one question; all known topics where nobody asked.
-    #[expect(clippy::type_complexity, reason = "two lists that belong together for one line")]
-    fn gather(&mut self, first: Option<Ask>) -> (BTreeSet<TopicName>, Vec<oneshot::Sender<Result<Errors, CallError>>>) {
-        let mut topics = BTreeSet::new();
-        let mut replies = Vec::new();
+    fn gather(&mut self, first: Option<Ask>) -> Question {
+        let mut question = Question::default();
         if first.is_none() {
-            topics.extend(self.picture.borrow().topic_names().cloned());
+            question.topics.extend(self.picture.borrow().topic_names().cloned());
         }
         let mut next = first.or_else(|| self.asks.try_recv().ok());
         while let Some(ask) = next {
-            topics.extend(ask.topics);
-            replies.extend(ask.reply);
+            question.topics.extend(ask.topics);
+            question.may_create |= ask.may_create;
+            question.replies.extend(ask.reply);
             next = self.asks.try_recv().ok();
         }
-        (topics, replies)
+        question
     }
 
     /// Asks one broker after another until one answers.
-    async fn refresh(&self, topics: &BTreeSet<TopicName>) -> Result<Errors, CallError> {
+    async fn refresh(&self, question: &Question) -> Result<Errors, CallError> {
+        let topics = question.topics.iter();
         let request = v1::MetadataRequest {
-            topics: topics.iter().map(|name| v1::TopicRef::from(&TopicSelector::Name(name.clone()))).collect(),
+            topics: topics.map(|name| v1::TopicRef::from(&TopicSelector::Name(name.clone()))).collect(),
             all_topics: false,
-            allow_auto_topic_creation: self.settings.allow_auto_create_topics,
+            allow_auto_topic_creation: self.settings.allow_auto_create_topics && question.may_create,
         };
         let mut failed = CallError::Closed;
         for address in self.candidates() {

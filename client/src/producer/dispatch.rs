@@ -277,6 +277,12 @@ impl<T> Dispatcher<T> {
         (topics, done)
     }
 
+    /// Lists the topics that were ever written to.
+    pub(super) fn topics(&self) -> Vec<TopicName> {
+        let topics: BTreeSet<&TopicName> = self.windows.values().map(|window| &window.topic).collect();
+        topics.into_iter().cloned().collect()
+    }
+
     /// Takes the identity that was asked for.
     pub(super) fn take_identity(&mut self, id: ProducerId, epoch: ProducerEpoch) {
         self.identity = Some((id, epoch));

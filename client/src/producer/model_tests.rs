@@ -453,3 +453,54 @@ fn a_stuck_stream_is_given_up_and_its_batches_are_sent_again() {
     world.check(true);
     assert_eq!(world.results[&0], Ok(Some(0)), "the repeat is recognised");
 }
+
+#[test]
+fn a_broker_that_lost_what_was_acked_gets_the_next_batch_under_a_new_epoch() {
+    let mut world = World::new(true);
+    for _ in 0..2 {
+        world.append(0, 10);
+        world.step();
+        world.cluster.serve(0);
+        world.deliver(0);
+    }
+    let log = world.cluster.logs.get_mut(&0).unwrap();
+    log.tokens.pop();
+    log.batches.pop_back();
+    world.append(0, 10);
+    world.finish();
+    assert_eq!(world.cluster.logs[&0].tokens, [0, 2]);
+    assert_eq!(world.cluster.logs[&0].epoch, Some(ProducerEpoch::new(1)));
+    assert_eq!(world.results[&2], Ok(Some(1)));
+}
+
+#[test]
+fn time_over_is_told_in_time_and_what_was_not_sent_by_then_is_not_stored() {
+    let mut world = World::new(true);
+    world.append(0, 10);
+    world.step();
+    world.append(0, 10);
+    world.now += DELIVERY_TIMEOUT;
+    world.step();
+    assert!(matches!(world.results[&0], Err(ProduceError::TimedOut { may_be_stored: true, .. })));
+    assert!(matches!(world.results[&1], Err(ProduceError::TimedOut { may_be_stored: false, .. })));
+    assert_eq!(world.accumulator.buffered_bytes(), 0);
+    world.append(0, 10);
+    world.finish();
+    world.check(true);
+    assert!(world.results[&2].is_ok());
+}
+
+#[test]
+fn sequences_go_on_in_another_epoch_after_the_last() {
+    let mut world = World::new(true);
+    world.append(0, 10);
+    world.step();
+    for _ in 0..i32::from(i16::MAX) + 2 {
+        world.cluster.refusals.push_back(ErrorCode::InvalidRecord);
+        world.cluster.serve(0);
+        world.deliver(0);
+        world.append(0, 10);
+        world.step();
+    }
+    assert_eq!(world.identities, 2, "another identity once the epochs are used up");
+}

@@ -1,12 +1,12 @@
 //! The task behind a producer: moves what the state machines say.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tidelog_proto::api::{self, Acks, FieldError, v1};
-use tidelog_proto::ids::{ProducerEpoch, ProducerId};
+use tidelog_proto::ids::{ProducerEpoch, ProducerId, TopicName};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 
@@ -26,6 +26,9 @@ const EVENTS_MAX: usize = 64;
 
 /// How long the task sleeps when nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
+
+/// How soon leaders are asked for again while one is missing.
+const UNROUTED_RETRY: Duration = Duration::from_millis(200);
 
 /// What the handles ask for.
 #[derive(Debug)]
@@ -52,6 +55,8 @@ pub(super) struct SenderTask {
     identity: Option<oneshot::Receiver<Identity>>,
     /// Who waits until every batch below a number is done, in the order of those numbers.
     flushes: VecDeque<(BatchNumber, oneshot::Sender<()>)>,
+    /// Topics of which a leader was missing in this step.
+    unrouted: BTreeSet<TopicName>,
     acks: Acks,
     request_timeout: Duration,
     is_closing: bool,
@@ -80,6 +85,7 @@ impl SenderTask {
             commands,
             identity: None,
             flushes: VecDeque::new(),
+            unrouted: BTreeSet::new(),
             acks,
             request_timeout,
             is_closing: false,
@@ -127,13 +133,18 @@ impl SenderTask {
         while self.send_round() {}
         let now = self.gathering.now();
         let state = self.gathering.lock();
-        let (unrouted, wants_identity) = self.dispatcher.wants(&state.accumulator, &self.streams);
+        let (mut unrouted, wants_identity) = self.dispatcher.wants(&state.accumulator, &self.streams);
         let due = self.dispatcher.wakes_at(&state.accumulator, now);
         let oldest = self.dispatcher.oldest(&state.accumulator);
         drop(state);
-        if !unrouted.is_empty() {
+        let due = if self.unrouted.is_empty() && unrouted.is_empty() {
+            due
+        } else {
+            unrouted.extend(std::mem::take(&mut self.unrouted));
             self.client.metadata.refresh_soon(unrouted.into_iter().collect());
-        }
+            let again = now + UNROUTED_RETRY;
+            Some(due.map_or(again, |due| due.min(again)))
+        };
         if wants_identity {
             self.ask_for_identity();
         }
@@ -168,9 +179,7 @@ impl SenderTask {
             let error = CallError::TimedOut { address: String::new(), after: self.request_timeout };
             self.stream_lost(stream, &error);
         }
-        if !step.unrouted.is_empty() {
-            self.client.metadata.refresh_soon(step.unrouted.into_iter().collect());
-        }
+        self.unrouted.extend(step.unrouted);
         if step.wants_identity {
             self.ask_for_identity();
         }
@@ -213,8 +222,15 @@ impl SenderTask {
         let refusal = result.as_ref().err().cloned();
         let (partition, done) = self.dispatcher.acked(ack.correlation_id, result, self.moment());
         self.complete(done);
-        let (Some((topic, partition)), Some(error)) = (partition, refusal) else { return };
-        if let Some(leader) = &error.leader {
+        let Some(error) = refusal else { return };
+        let Some((topic, partition)) = partition else {
+            // Without acks nobody remembers which batch that was; a refusal only says that a leader has moved.
+            if self.acks == Acks::None && error.is_stale_metadata() {
+                self.client.metadata.refresh_soon(self.dispatcher.topics());
+            }
+            return;
+        };
+        if let Some(leader) = error.leader() {
             self.client.metadata.take_hint(&topic, partition, leader);
         }
         if error.is_stale_metadata() {
@@ -323,8 +339,8 @@ fn read_ack(result: Option<v1::produce_ack::Result>) -> Result<Appended, BrokerE
 async fn init_producer_id(client: &Shared) -> Identity {
     let call = |channel| async move { broker_stub(channel).init_producer_id(v1::InitProducerIdRequest {}).await };
     client
-        .retried(|_| async {
-            let response = client.call(Target::Any, call).await?;
+        .retried(|tries| async move {
+            let response = client.call_once(Target::Any, tries, call).await?;
             match response.result {
                 Some(v1::init_producer_id_response::Result::Producer(identity)) => api::producer(&identity)
                     .map_err(|error| CallError::Malformed { address: client.bootstrap_text(), error }),

@@ -151,6 +151,7 @@ where
         match event {
             // Nobody waits for it any more.
             None => {}
+            Some(Event::Located { fetch_id, token, .. }) if !self.state.is_locating(fetch_id, token) => {}
             Some(Event::Located { fetch_id, token, outcome }) => {
                 let located = outcome.map(|(partition, located)| {
                     self.opened(fetch_id, partition);

@@ -188,6 +188,13 @@ impl FetchState {
         Ok(())
     }
 
+    /// Tells whether this position is being looked up: one that comes too late is nobody's any more.
+    pub(super) fn is_locating(&self, fetch_id: u32, token: Token) -> bool {
+        let is_locating =
+            |partition: &Partition| partition.token == token && matches!(partition.phase, Phase::Locating { .. });
+        self.partitions.get(&fetch_id).is_some_and(is_locating)
+    }
+
     /// Notes where a position is, or why it is nowhere.
     pub(super) fn located(
         &mut self,

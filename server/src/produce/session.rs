@@ -188,7 +188,7 @@ where
             Ok(found) => found,
             Err(error) => {
                 let error = reply_error::lookup_error(&topology, &error);
-                return self.refuse(&about, error);
+                return self.refuse(about, error, bytes);
             }
         };
         let work = match parsed {
@@ -200,13 +200,21 @@ where
             Err(refusal) => Err(Box::new(refusal.to_error(&self.path, &hosted, stamp))),
         };
         let key = hosted.log().identity();
-        self.lanes.entry(key).or_default().accept(Job { about, work, partition: hosted, bytes });
+        let new_lane = || Lane::new(about.topic.clone(), Arc::clone(&hosted));
+        let lane = self.lanes.entry(key).or_insert_with(new_lane);
+        lane.accept(Job { about, work, partition: hosted, bytes });
         self.start_next(key)
     }
 
-    /// Answers a batch of no partition of this broker at once.
-    fn refuse(&mut self, about: &About, error: v1::Error) -> Result<(), Status> {
-        self.note_failure(about)?;
+    /// Answers a batch of a partition that is not here: at once, or behind those from when it was.
+    fn refuse(&mut self, about: About, error: v1::Error, bytes: BytesInFlight) -> Result<(), Status> {
+        let mut lanes = self.lanes.iter_mut();
+        if let Some((key, lane)) = lanes.find(|(_, lane)| lane.is_of(&about.topic, about.partition)) {
+            let (key, partition) = (*key, Arc::clone(lane.partition()));
+            lane.accept(Job { about, work: Err(Box::new(error)), partition, bytes });
+            return self.start_next(key);
+        }
+        self.note_failure(&about)?;
         self.path.metrics.batch_refused(&error);
         self.ready.push(refused(about.correlation_id, error));
         Ok(())
