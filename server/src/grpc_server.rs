@@ -118,3 +118,42 @@ pub async fn serve(
         .serve_with_incoming_shutdown(routes.prepare(), connections(listener, path, config.listener), stop)
         .await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::test_server::TestServer;
+
+    /// HTTP/2's numbers of settings (RFC 9113, section 6.5.2).
+    const MAX_CONCURRENT_STREAMS: u16 = 3;
+    const MAX_FRAME_SIZE: u16 = 5;
+    const MAX_HEADER_LIST_SIZE: u16 = 6;
+
+    #[tokio::test]
+    async fn a_client_is_told_the_limits_of_its_connection() {
+        let server = TestServer::start(0).await;
+        let mut client = TcpStream::connect(server.address).await.unwrap();
+        let no_settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        client.write_all(&[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &no_settings].concat()).await.unwrap();
+
+        let mut header = [0; 9];
+        client.read_exact(&mut header).await.unwrap();
+        assert_eq!(header[3], 4, "settings come first");
+        let mut payload = vec![0; usize::from(header[2])];
+        client.read_exact(&mut payload).await.unwrap();
+        let setting = |entry: &[u8]| {
+            let number = u16::from_be_bytes([entry[0], entry[1]]);
+            (number, u32::from_be_bytes([entry[2], entry[3], entry[4], entry[5]]))
+        };
+        let settings: HashMap<u16, u32> = payload.chunks(6).map(setting).collect();
+        assert_eq!(settings.get(&MAX_FRAME_SIZE), Some(&FRAME_BYTES));
+        assert_eq!(settings.get(&MAX_HEADER_LIST_SIZE), Some(&HEADER_BYTES_MAX));
+        let streams_max = GrpcConfig::default().streams_per_connection_max;
+        assert_eq!(settings.get(&MAX_CONCURRENT_STREAMS), Some(&streams_max));
+    }
+}

@@ -29,7 +29,7 @@ pub async fn list_offsets(path: &DataPath, request: v1::ListOffsetsRequest) -> R
     let lookups = request.queries.into_iter().enumerate().map(|(place, query)| async move {
         let result = match list(path, place, query).await {
             Ok(listed) => v1::list_offsets_result::Result::Listed(listed),
-            Err(error) => v1::list_offsets_result::Result::Error(Box::new(error)),
+            Err(error) => v1::list_offsets_result::Result::Error(error),
         };
         v1::ListOffsetsResult { result: Some(result) }
     });
@@ -37,11 +37,11 @@ pub async fn list_offsets(path: &DataPath, request: v1::ListOffsetsRequest) -> R
     Ok(v1::ListOffsetsResponse { results })
 }
 
-async fn list(path: &DataPath, place: usize, query: v1::ListOffsetsQuery) -> Result<v1::ListedOffset, v1::Error> {
+async fn list(path: &DataPath, place: usize, query: v1::ListOffsetsQuery) -> Result<v1::ListedOffset, Box<v1::Error>> {
     let read = || -> Result<_, FieldError> {
         Ok((TopicSelector::from_field(query.topic.as_ref())?, Position::try_from(query.place)?))
     };
-    let (topic, position) = read().map_err(|error| error.into_error(&format!("queries[{place}]")))?;
+    let (topic, position) = read().map_err(|error| Box::new(error.into_error(&format!("queries[{place}]"))))?;
     let partition = find(path, &topic, PartitionId::new(query.partition))?;
     in_time(path, async {
         // Whatever is asked for: only who leads knows what was acknowledged, and what was deleted.

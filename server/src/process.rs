@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
@@ -147,6 +148,10 @@ impl Process {
     pub async fn shutdown(mut self) -> Ended {
         self.unready.send_replace(Some("the broker is shutting down"));
         self.health.set_not_serving::<BrokerServer<BrokerService>>().await;
+        // Who watches has been told; their streams end with that, or the port would wait for them.
+        for service in [<BrokerServer<BrokerService> as NamedService>::NAME, ""] {
+            self.health.clear_service_status(service).await;
+        }
         drop(self.stop_grpc);
         self.path.end_streams();
         let ended = match timeout(self.shutdown_timeout, &mut self.grpc).await {

@@ -91,7 +91,7 @@ async fn answer(
 /// What became of the records of one partition.
 enum Outcome {
     Appended { base_offset: Offset, append_time_ms: Option<i64>, now_ms: i64 },
-    Refused(v1::Error),
+    Refused(Box<v1::Error>),
 }
 
 impl Outcome {
@@ -105,19 +105,19 @@ impl Outcome {
                     acks_reached: v1::Acks::All.into(),
                 })
             }
-            Self::Refused(error) => v1::produce_records_result::Result::Error(Box::new(error.clone())),
+            Self::Refused(error) => v1::produce_records_result::Result::Error(error.clone()),
         };
         v1::ProduceRecordsResult { partition: Some(partition), result: Some(result) }
     }
 }
 
 /// Gives each record its partition.
-fn shares(topic: &Topic, request: &v1::ProduceRecordsRequest) -> Result<Shares, v1::Error> {
+fn shares(topic: &Topic, request: &v1::ProduceRecordsRequest) -> Result<Shares, Box<v1::Error>> {
     let mut shares = Shares::new();
     let partition_count = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
     if partition_count == 0 {
         let message = format!("topic {} has no partitions here yet", topic.name);
-        return Err(v1::Error::new(ErrorCode::UnknownTopicOrPartition, message));
+        return Err(Box::new(v1::Error::new(ErrorCode::UnknownTopicOrPartition, message)));
     }
     // Chosen once: records without a key stay together and in order.
     let keyless = || keyless_partition(topic).unwrap_or(0);
@@ -160,7 +160,7 @@ async fn append(path: &DataPath, share: Share<'_>, deadline: Instant) -> Outcome
     let selector = TopicSelector::Id(topic.id);
     let hosted = match topology.partition(&selector, PartitionId::new(partition)) {
         Ok(hosted) => hosted,
-        Err(error) => return Outcome::Refused(reply_error::lookup_error(topology, &error)),
+        Err(error) => return Outcome::Refused(Box::new(reply_error::lookup_error(topology, &error))),
     };
     let now_ms = now_ms();
     let batch = match build(hosted, request, places, now_ms) {
@@ -181,7 +181,7 @@ async fn append(path: &DataPath, share: Share<'_>, deadline: Instant) -> Outcome
             let mut error = refusal.to_error(path, hosted, None);
             error.record_index = error.record_index.and_then(|record| in_request(places, record));
             path.metrics.batch_refused(&error);
-            Outcome::Refused(error)
+            Outcome::Refused(Box::new(error))
         }
     }
 }
@@ -192,7 +192,7 @@ fn build(
     request: &v1::ProduceRecordsRequest,
     places: &[usize],
     now_ms: i64,
-) -> Result<RecordBatch, v1::Error> {
+) -> Result<RecordBatch, Box<v1::Error>> {
     let settings = partition.settings();
     let batch_bytes_max = settings.batch_bytes_max.min(BATCH_BYTES_CEILING);
     let mut builder = BatchBuilder::new(Compression::None).batch_bytes_max(batch_bytes_max);
@@ -202,9 +202,10 @@ fn build(
         if settings.timestamp_type == TimestampType::LogAppendTime {
             record.timestamp = now_ms;
         }
-        builder.push(&record).map_err(|error| refused_record(&error, in_request(places, rank)))?;
+        builder.push(&record).map_err(|error| Box::new(refused_record(&error, in_request(places, rank))))?;
     }
-    builder.finish().map_err(|error: BuildError| v1::Error::new(ErrorCode::InvalidRecord, error.to_string()))
+    let unbuilt = |error: BuildError| Box::new(v1::Error::new(ErrorCode::InvalidRecord, error.to_string()));
+    builder.finish().map_err(unbuilt)
 }
 
 fn refused_record(error: &PushError, record_index: Option<u32>) -> v1::Error {

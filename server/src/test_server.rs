@@ -1,5 +1,6 @@
 //! A real server on a port of its own, with partitions of real logs.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tidelog_proto::api::v1;
 use tidelog_proto::api::v1::broker_client::BrokerClient;
-use tidelog_proto::ids::TopicName;
+use tidelog_proto::ids::{LeaderEpoch, TopicName};
+use tidelog_raft::Leadership;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -47,6 +49,7 @@ pub(crate) struct TestServer {
     pub(crate) hosted: Vec<Arc<HostedPartition>>,
     pub(crate) client: BrokerClient<Channel>,
     pub(crate) channel: Channel,
+    pub(crate) address: SocketAddr,
     stop: oneshot::Sender<()>,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
 }
@@ -72,7 +75,7 @@ impl TestServer {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
         let channel = endpoint.connect().await.unwrap();
         let client = BrokerClient::new(channel.clone()).max_decoding_message_size(8 * 1024 * 1024);
-        Self { path, logs, hosted, client, channel, stop, server }
+        Self { path, logs, hosted, client, channel, address, stop, server }
     }
 
     /// Stops, when everything that is open has ended.
@@ -96,9 +99,7 @@ impl TestServer {
 
 /// The topic `t` of these partitions; one more is elsewhere.
 pub(crate) fn topology(hosted: &[Arc<HostedPartition>], is_internal: bool) -> Topology {
-    use tidelog_proto::ids::LeaderEpoch;
-    let elsewhere =
-        tidelog_raft::Leadership { leader: Some(OTHER_BROKER), epoch: LeaderEpoch::new(3), is_serving: false };
+    let elsewhere = Leadership { leader: Some(OTHER_BROKER), epoch: LeaderEpoch::new(3), is_serving: false };
     let mut partitions: Vec<_> = hosted.iter().cloned().map(Placement::Here).collect();
     partitions.push(Placement::Elsewhere(elsewhere));
     let name = TopicName::new("t").unwrap();

@@ -19,11 +19,11 @@ pub(crate) fn find(
     path: &DataPath,
     topic: &TopicSelector,
     partition: PartitionId,
-) -> Result<Arc<HostedPartition>, v1::Error> {
+) -> Result<Arc<HostedPartition>, Box<v1::Error>> {
     let topology = path.table.load();
     match topology.partition(topic, partition) {
         Ok(hosted) => Ok(Arc::clone(hosted)),
-        Err(error) => Err(reply_error::lookup_error(&topology, &error)),
+        Err(error) => Err(Box::new(reply_error::lookup_error(&topology, &error))),
     }
 }
 
@@ -32,7 +32,7 @@ pub(crate) async fn locate(
     path: &DataPath,
     partition: &Arc<HostedPartition>,
     position: Position,
-) -> Result<Located, v1::Error> {
+) -> Result<Located, Box<v1::Error>> {
     in_time(path, async {
         let position = match position {
             Position::Offset(offset) => check_offset(path, partition, offset).await?,
@@ -54,7 +54,7 @@ pub(crate) async fn locate(
 }
 
 /// Gives the high watermark below which lies everything that was acknowledged before. Known to the leader only.
-pub(crate) async fn latest(path: &DataPath, partition: &HostedPartition) -> Result<Offset, v1::Error> {
+pub(crate) async fn latest(path: &DataPath, partition: &HostedPartition) -> Result<Offset, Box<v1::Error>> {
     partition.log().read_barrier().await.map_err(|error| log_error(path, partition, &error))
 }
 
@@ -63,28 +63,31 @@ pub(crate) async fn find_timestamp(
     path: &DataPath,
     partition: &Arc<HostedPartition>,
     timestamp_ms: i64,
-) -> Result<Option<TimestampOffset>, v1::Error> {
+) -> Result<Option<TimestampOffset>, Box<v1::Error>> {
     let (searched, limit) = (Arc::clone(partition), high_watermark(partition));
     let search = move || searched.log().reader().offset_for_timestamp(timestamp_ms, limit, searched.decode_limits());
     let found = path.blocking.run(search).await.map_err(|_| ending())?;
     found.map_err(|error| {
         let leadership = *partition.log().leadership().borrow();
-        reply_error::read_error(&path.table.load(), leadership, limit, &error)
+        Box::new(reply_error::read_error(&path.table.load(), leadership, limit, &error))
     })
 }
 
 /// Runs a lookup, for as long as any call may take.
 pub(crate) async fn in_time<T>(
     path: &DataPath,
-    lookup: impl Future<Output = Result<T, v1::Error>>,
-) -> Result<T, v1::Error> {
-    let out_of_time = |_| v1::Error::new(ErrorCode::RequestTimedOut, "the offset could not be looked up in time");
+    lookup: impl Future<Output = Result<T, Box<v1::Error>>>,
+) -> Result<T, Box<v1::Error>> {
+    let out_of_time = |_| {
+        let message = "the offset could not be looked up in time";
+        Box::new(v1::Error::new(ErrorCode::RequestTimedOut, message))
+    };
     timeout(path.config.request_timeout, lookup).await.map_err(out_of_time)?
 }
 
 /// The broker ended before something was read.
-pub(crate) fn ending() -> v1::Error {
-    v1::Error::new(ErrorCode::StorageError, "the broker is shutting down")
+pub(crate) fn ending() -> Box<v1::Error> {
+    Box::new(v1::Error::new(ErrorCode::StorageError, "the broker is shutting down"))
 }
 
 fn high_watermark(partition: &HostedPartition) -> Offset {
@@ -92,7 +95,7 @@ fn high_watermark(partition: &HostedPartition) -> Offset {
 }
 
 /// Refuses an offset that is not kept. One above the high watermark may only be new to this replica: the leader knows.
-async fn check_offset(path: &DataPath, partition: &HostedPartition, offset: Offset) -> Result<Offset, v1::Error> {
+async fn check_offset(path: &DataPath, partition: &HostedPartition, offset: Offset) -> Result<Offset, Box<v1::Error>> {
     let log_start_offset = partition.log().reader().log_start_offset();
     let mut known = high_watermark(partition);
     let mut is_kept = offset >= log_start_offset;
@@ -107,10 +110,10 @@ async fn check_offset(path: &DataPath, partition: &HostedPartition, offset: Offs
         return Ok(offset);
     }
     let leadership = *partition.log().leadership().borrow();
-    Err(reply_error::out_of_range(&path.table.load(), leadership, offset, log_start_offset, known))
+    Err(Box::new(reply_error::out_of_range(&path.table.load(), leadership, offset, log_start_offset, known)))
 }
 
-fn log_error(path: &DataPath, partition: &HostedPartition, error: &ProduceError) -> v1::Error {
+fn log_error(path: &DataPath, partition: &HostedPartition, error: &ProduceError) -> Box<v1::Error> {
     let leadership = *partition.log().leadership().borrow();
-    reply_error::produce_error(&path.table.load(), leadership, None, error)
+    Box::new(reply_error::produce_error(&path.table.load(), leadership, None, error))
 }

@@ -93,7 +93,7 @@ pub async fn serve_records(
     });
     let first = match next {
         Ok(session) => First::Session(Box::new(session)),
-        Err(error) => First::Error(Box::new(error)),
+        Err(error) => First::Error(error),
     };
     Ok(stream::unfold(Some(first), step))
 }
@@ -123,7 +123,7 @@ async fn start(
     topic: &TopicSelector,
     partition: PartitionId,
     position: Position,
-) -> Result<(Arc<HostedPartition>, Offset), v1::Error> {
+) -> Result<(Arc<HostedPartition>, Offset), Box<v1::Error>> {
     let partition = locate::find(path, topic, partition)?;
     let located = locate::locate(path, &partition, position).await?;
     Ok((partition, located.position))
@@ -168,27 +168,28 @@ impl RecordsSession {
     }
 
     /// Reads batches once there are any; `None` when the broker ends.
-    async fn read(&mut self) -> Result<Option<()>, v1::Error> {
+    async fn read(&mut self) -> Result<Option<()>, Box<v1::Error>> {
         let mut high_watermark = self.partition.log().high_watermark();
         let position = self.position;
         let removed = self.partition.removal();
         let limit = tokio::select! {
-            limit = high_watermark.wait_for(|now| *now > position) => match limit {
-                Ok(limit) => *limit,
-                Err(_) => return Err(v1::Error::new(ErrorCode::StorageError, "the replica has stopped")),
-            },
-            () = removed => {
-                let message = "the partition is not on this broker any more";
-                return Err(v1::Error::new(ErrorCode::UnknownTopicOrPartition, message));
-            }
-            () = ended(&mut self.ending) => return Ok(None),
-        };
+                   limit = high_watermark.wait_for(|now| *now > position) => match limit {
+                       Ok(limit) => *limit,
+                       Err(_) => {
+        let message = "the replica has stopped"; return Err(Box::new(v1::Error::new(ErrorCode::StorageError, message))); }
+                   },
+                   () = removed => {
+                       let message = "the partition is not on this broker any more";
+                       return Err(Box::new(v1::Error::new(ErrorCode::UnknownTopicOrPartition, message)));
+                   }
+                   () = ended(&mut self.ending) => return Ok(None),
+               };
         let limit = self.end.map_or(limit, |end| end.min(limit));
         let partition = Arc::clone(&self.partition);
         let read = self.path.blocking.run(move || partition.log().reader().read(position, limit, READ_BYTES)).await;
         let ReadBatches { batches, next_offset } = read.map_err(|_| locate::ending())?.map_err(|error| {
             let leadership = *self.partition.log().leadership().borrow();
-            reply_error::read_error(&self.path.table.load(), leadership, limit, &error)
+            Box::new(reply_error::read_error(&self.path.table.load(), leadership, limit, &error))
         })?;
         if batches.is_empty() {
             self.position = self.position.max(next_offset);
@@ -198,7 +199,7 @@ impl RecordsSession {
     }
 
     /// Decodes records of one response, off the runtime's workers: they may be compressed.
-    async fn take_records(self: Box<Self>) -> Result<(Box<Self>, Vec<v1::Record>), v1::Error> {
+    async fn take_records(self: Box<Self>) -> Result<(Box<Self>, Vec<v1::Record>), Box<v1::Error>> {
         let pool = self.path.blocking.clone();
         let decode = move || {
             let mut session = self;
@@ -208,7 +209,7 @@ impl RecordsSession {
         pool.run(decode).await.map_err(|_| locate::ending())?
     }
 
-    fn decode_records(&mut self) -> Result<Vec<v1::Record>, v1::Error> {
+    fn decode_records(&mut self) -> Result<Vec<v1::Record>, Box<v1::Error>> {
         let (mut records, mut bytes) = (Vec::new(), 0);
         while bytes < RESPONSE_BYTES && !self.is_done() {
             let Some(record) = self.next_record()? else { break };
@@ -216,7 +217,8 @@ impl RecordsSession {
             if record_bytes > MESSAGE_BYTES_MAX {
                 let limit = reply_error::limit("message_bytes_max", MESSAGE_BYTES_MAX as u64, None, false);
                 let message = format!("record at offset {} is larger than a message may be", record.offset);
-                return Err(v1::Error { limit: Some(limit), ..v1::Error::new(ErrorCode::InvalidRecord, message) });
+                let error = v1::Error { limit: Some(limit), ..v1::Error::new(ErrorCode::InvalidRecord, message) };
+                return Err(Box::new(error));
             }
             if bytes > 0 && bytes + record_bytes > MESSAGE_BYTES_MAX {
                 self.held = Some(record);
@@ -231,7 +233,7 @@ impl RecordsSession {
     }
 
     /// Gives the next record that is wanted of what was read.
-    fn next_record(&mut self) -> Result<Option<v1::Record>, v1::Error> {
+    fn next_record(&mut self) -> Result<Option<v1::Record>, Box<v1::Error>> {
         if let Some(held) = self.held.take() {
             return Ok(Some(held));
         }
@@ -276,12 +278,13 @@ impl RecordsSession {
     }
 }
 
-fn unreadable(offset: Offset, error: &tidelog_proto::batch::BatchError) -> v1::Error {
-    v1::Error::new(ErrorCode::CorruptLog, format!("records from offset {offset} on cannot be read: {error}"))
+fn unreadable(offset: Offset, error: &tidelog_proto::batch::BatchError) -> Box<v1::Error> {
+    let message = format!("records from offset {offset} on cannot be read: {error}");
+    Box::new(v1::Error::new(ErrorCode::CorruptLog, message))
 }
 
-fn failure(error: v1::Error) -> v1::FetchRecordsResponse {
-    response(v1::fetch_records_response::Result::Error(Box::new(error)))
+fn failure(error: Box<v1::Error>) -> v1::FetchRecordsResponse {
+    response(v1::fetch_records_response::Result::Error(error))
 }
 
 fn response(result: v1::fetch_records_response::Result) -> v1::FetchRecordsResponse {

@@ -54,8 +54,8 @@ struct OpenPartition {
 enum Event {
     Located { fetch_id: u32, token: Token, outcome: Result<(Arc<HostedPartition>, Located), Box<v1::Error>> },
     Committed { fetch_id: u32, token: Token, high_watermark: Offset },
-    Read { fetch_id: u32, token: Token, found: Result<Found, v1::Error> },
-    Ended { fetch_id: u32, error: v1::Error },
+    Read { fetch_id: u32, token: Token, found: Result<Found, Box<v1::Error>> },
+    Ended { fetch_id: u32, error: Box<v1::Error> },
 }
 
 /// What is to be sent.
@@ -151,6 +151,7 @@ where
         match event {
             // Nobody waits for it any more.
             None => {}
+            Some(Event::Located { fetch_id, token, .. }) if !self.state.is_locating(fetch_id, token) => {}
             Some(Event::Located { fetch_id, token, outcome }) => {
                 let located = outcome.map(|(partition, located)| {
                     self.opened(fetch_id, partition);
@@ -162,7 +163,7 @@ where
                 self.state.committed(fetch_id, token, high_watermark, &mut out);
             }
             Some(Event::Read { fetch_id, token, found }) => self.state.read(fetch_id, token, found, &mut out),
-            Some(Event::Ended { fetch_id, error }) => self.state.fail(fetch_id, error, &mut out)?,
+            Some(Event::Ended { fetch_id, error }) => self.state.fail(fetch_id, *error, &mut out)?,
         }
         self.carry_out(out);
         Ok(())
@@ -200,7 +201,7 @@ where
                 }
                 Err(error) => Err(error),
             };
-            Some(Event::Located { fetch_id, token, outcome: outcome.map_err(Box::new) })
+            Some(Event::Located { fetch_id, token, outcome })
         };
         self.events.push(lookup.boxed());
     }
@@ -216,7 +217,8 @@ where
         let (ended, removal) = abortable(async move {
             removed.await;
             let message = format!("partition {} of the topic is not on this broker any more", identity.partition);
-            Event::Ended { fetch_id, error: v1::Error::new(ErrorCode::UnknownTopicOrPartition, message) }
+            let error = Box::new(v1::Error::new(ErrorCode::UnknownTopicOrPartition, message));
+            Event::Ended { fetch_id, error }
         });
         self.events.push(ended.map(Result::ok).boxed());
         self.open.insert(fetch_id, OpenPartition { partition, removal, rise: None });
@@ -231,8 +233,8 @@ where
             match risen {
                 Ok(high_watermark) => Event::Committed { fetch_id, token, high_watermark },
                 Err(_) => {
-                    let error = v1::Error::new(ErrorCode::StorageError, "the replica of the partition has stopped");
-                    Event::Ended { fetch_id, error }
+                    let message = "the replica of the partition has stopped";
+                    Event::Ended { fetch_id, error: Box::new(v1::Error::new(ErrorCode::StorageError, message)) }
                 }
             }
         });
@@ -314,13 +316,13 @@ fn batch_bytes(item: &v1::FetchItem) -> usize {
 }
 
 /// Reads batches as slices of their segments.
-fn read_batches(path: &DataPath, partition: &HostedPartition, read: &Read) -> Result<Found, v1::Error> {
+fn read_batches(path: &DataPath, partition: &HostedPartition, read: &Read) -> Result<Found, Box<v1::Error>> {
     let log = partition.log();
     let found = log.reader().read(read.from, read.limit, read.max_bytes);
     let high_watermark = *log.high_watermark().borrow();
     let found = found.map_err(|error| {
         let leadership = *log.leadership().borrow();
-        reply_error::read_error(&path.table.load(), leadership, high_watermark, &error)
+        Box::new(reply_error::read_error(&path.table.load(), leadership, high_watermark, &error))
     })?;
     Ok(Found {
         batches: found.batches.into_iter().map(RecordBatch::into_bytes).collect(),

@@ -188,6 +188,13 @@ impl FetchState {
         Ok(())
     }
 
+    /// Tells whether this position is being looked up: one that comes too late is nobody's any more.
+    pub(super) fn is_locating(&self, fetch_id: u32, token: Token) -> bool {
+        let is_locating =
+            |partition: &Partition| partition.token == token && matches!(partition.phase, Phase::Locating { .. });
+        self.partitions.get(&fetch_id).is_some_and(is_locating)
+    }
+
     /// Notes where a position is, or why it is nowhere.
     pub(super) fn located(
         &mut self,
@@ -268,12 +275,18 @@ impl FetchState {
     }
 
     /// Notes what the read found.
-    pub(super) fn read(&mut self, fetch_id: u32, token: Token, found: Result<Found, v1::Error>, out: &mut Decisions) {
+    pub(super) fn read(
+        &mut self,
+        fetch_id: u32,
+        token: Token,
+        found: Result<Found, Box<v1::Error>>,
+        out: &mut Decisions,
+    ) {
         self.is_reading = false;
         let Some(reading) = self.reading(fetch_id, token) else { return };
         let found = match found {
             Ok(found) => found,
-            Err(error) => return self.close(fetch_id, v1::FetchCloseReason::Failed, Some(error), out),
+            Err(error) => return self.close(fetch_id, v1::FetchCloseReason::Failed, Some(*error), out),
         };
         let is_stuck = found.batches.is_empty() && found.next_offset <= reading.position;
         reading.high_watermark = reading.high_watermark.max(found.high_watermark);

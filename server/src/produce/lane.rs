@@ -13,8 +13,11 @@ use crate::hosted_partition::HostedPartition;
 use crate::in_flight::BytesInFlight;
 
 /// What waits and what is on its way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lane {
+    /// As the client called it first.
+    topic: TopicSelector,
+    partition: Arc<HostedPartition>,
     /// Batches that were not handed to the log yet, in order.
     waiting: VecDeque<(Ticket, Job)>,
     /// One is being handed to the log now. Never two, or they could overtake each other.
@@ -28,7 +31,7 @@ pub(super) struct Lane {
 pub(super) struct Job {
     pub(super) about: About,
     /// What is to be appended, or why it is refused already.
-    pub(super) work: Result<RecordBatch, v1::Error>,
+    pub(super) work: Result<RecordBatch, Box<v1::Error>>,
     pub(super) partition: Arc<HostedPartition>,
     /// Given back when the batch was answered.
     pub(super) bytes: BytesInFlight,
@@ -47,6 +50,25 @@ pub(super) struct About {
 }
 
 impl Lane {
+    pub(super) fn new(topic: TopicSelector, partition: Arc<HostedPartition>) -> Self {
+        Self { topic, partition, waiting: VecDeque::new(), is_appending: false, acks: AckOrder::default() }
+    }
+
+    /// Gives the partition, which may have left the broker since.
+    pub(super) fn partition(&self) -> &Arc<HostedPartition> {
+        &self.partition
+    }
+
+    /// Tells whether a batch of this partition belongs behind those that are here.
+    pub(super) fn is_of(&self, topic: &TopicSelector, partition: PartitionId) -> bool {
+        let identity = self.partition.log().identity();
+        let is_topic = match topic {
+            TopicSelector::Id(id) => *id == identity.topic_id,
+            TopicSelector::Name(_) => *topic == self.topic,
+        };
+        is_topic && partition == identity.partition
+    }
+
     /// Takes a batch behind all that came before.
     pub(super) fn accept(&mut self, job: Job) {
         let ticket = self.acks.push();

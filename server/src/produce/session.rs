@@ -188,24 +188,33 @@ where
             Ok(found) => found,
             Err(error) => {
                 let error = reply_error::lookup_error(&topology, &error);
-                return self.refuse(&about, error);
+                return self.refuse(about, error, bytes);
             }
         };
         let work = match parsed {
             _ if is_internal => {
-                Err(v1::Error::new(ErrorCode::InvalidTopic, "the topic belongs to the brokers: clients only read it"))
+                let message = "the topic belongs to the brokers: clients only read it";
+                Err(Box::new(v1::Error::new(ErrorCode::InvalidTopic, message)))
             }
             Ok(batch) => Ok(batch),
-            Err(refusal) => Err(refusal.to_error(&self.path, &hosted, stamp)),
+            Err(refusal) => Err(Box::new(refusal.to_error(&self.path, &hosted, stamp))),
         };
         let key = hosted.log().identity();
-        self.lanes.entry(key).or_default().accept(Job { about, work, partition: hosted, bytes });
+        let new_lane = || Lane::new(about.topic.clone(), Arc::clone(&hosted));
+        let lane = self.lanes.entry(key).or_insert_with(new_lane);
+        lane.accept(Job { about, work, partition: hosted, bytes });
         self.start_next(key)
     }
 
-    /// Answers a batch of no partition of this broker at once.
-    fn refuse(&mut self, about: &About, error: v1::Error) -> Result<(), Status> {
-        self.note_failure(about)?;
+    /// Answers a batch of a partition that is not here: at once, or behind those from when it was.
+    fn refuse(&mut self, about: About, error: v1::Error, bytes: BytesInFlight) -> Result<(), Status> {
+        let mut lanes = self.lanes.iter_mut();
+        if let Some((key, lane)) = lanes.find(|(_, lane)| lane.is_of(&about.topic, about.partition)) {
+            let (key, partition) = (*key, Arc::clone(lane.partition()));
+            lane.accept(Job { about, work: Err(Box::new(error)), partition, bytes });
+            return self.start_next(key);
+        }
+        self.note_failure(&about)?;
         self.path.metrics.batch_refused(&error);
         self.ready.push(refused(about.correlation_id, error));
         Ok(())
@@ -218,11 +227,11 @@ where
             let is_behind = self.failed.is_behind(&about.topic, about.partition, about.stamp);
             let work = work.and_then(|batch| {
                 let behind = Refusal::Log(ProduceError::Behind);
-                if is_behind { Err(behind.to_error(&self.path, &partition, about.stamp)) } else { Ok(batch) }
+                if is_behind { Err(Box::new(behind.to_error(&self.path, &partition, about.stamp))) } else { Ok(batch) }
             });
             let place = InLane { key, ticket, about, partition, _bytes: bytes };
             match work {
-                Err(error) => self.settle_refused(&place, error)?,
+                Err(error) => self.settle_refused(&place, *error)?,
                 Ok(batch) => {
                     let path = Arc::clone(&self.path);
                     let append = async move {

@@ -12,6 +12,7 @@ use tonic::{Code, Streaming};
 
 use crate::data_path::DataPathConfig;
 use crate::grpc_server::GrpcConfig;
+use crate::partition_table::Topology;
 use crate::test_logs::{LocalLog, batch_from, batch_of, settings};
 use crate::test_server::{PATIENCE, TestServer, next, topic_ref, topology, try_next};
 
@@ -164,6 +165,23 @@ async fn a_broker_that_lost_the_partition_tells_who_leads() {
     let acks = acks(&mut responses, 1).await;
     assert_eq!(code_of(&acks[0]), ErrorCode::NotLeader);
     assert_eq!(error_of(&acks[0]).leader.as_ref().unwrap().address, "127.0.0.1:2");
+}
+
+#[tokio::test]
+async fn a_partition_that_leaves_the_broker_keeps_the_order_of_its_acks() {
+    let mut server = TestServer::start(1).await;
+    server.logs[0].hold();
+    let (requests, mut responses) = server.produce().await;
+    let batch = batch_of(&["a"]);
+    requests.send(request(vec![entry(1, 0, &batch)])).await.unwrap();
+    until_waiting(&server.logs[0], 1).await;
+    server.path.table.replace(Topology::default());
+    requests.send(request(vec![entry(2, 0, &batch), entry(3, 9, &batch)])).await.unwrap();
+    assert_eq!(acks(&mut responses, 1).await[0].correlation_id, 3, "of another partition");
+    server.logs[0].commit();
+    let told = acks(&mut responses, 2).await;
+    assert_eq!((told[0].correlation_id, offset_of(&told[0])), (1, 0));
+    assert_eq!((told[1].correlation_id, code_of(&told[1])), (2, ErrorCode::UnknownTopicOrPartition));
 }
 
 #[tokio::test]

@@ -19,24 +19,25 @@ pub(super) async fn delete_records(
     for (place, partition) in request.partitions.iter().enumerate() {
         let result = match delete(node, place, partition).await {
             Ok(start) => v1::delete_records_result::Result::LogStartOffset(start.get()),
-            Err(error) => v1::delete_records_result::Result::Error(Box::new(error)),
+            Err(error) => v1::delete_records_result::Result::Error(error),
         };
         results.push(v1::DeleteRecordsResult { result: Some(result) });
     }
     Ok(v1::DeleteRecordsResponse { results })
 }
 
-async fn delete(node: &Node, place: usize, request: &v1::DeleteRecordsPartition) -> Result<Offset, v1::Error> {
+async fn delete(node: &Node, place: usize, request: &v1::DeleteRecordsPartition) -> Result<Offset, Box<v1::Error>> {
     let path = format!("partitions[{place}]");
-    let selector = TopicSelector::from_field(request.topic.as_ref()).map_err(|error| error.into_error(&path))?;
+    let selector =
+        TopicSelector::from_field(request.topic.as_ref()).map_err(|error| Box::new(error.into_error(&path)))?;
     let before = match request.end {
-        None => return Err(invalid(format!("{path}.end"), "either before_offset or all is wanted")),
+        None => return Err(Box::new(invalid(format!("{path}.end"), "either before_offset or all is wanted"))),
         Some(v1::delete_records_partition::End::All(false)) => {
-            return Err(invalid(format!("{path}.all"), "all = false says nothing"));
+            return Err(Box::new(invalid(format!("{path}.all"), "all = false says nothing")));
         }
         Some(v1::delete_records_partition::End::All(true)) => None,
         Some(v1::delete_records_partition::End::BeforeOffset(before)) => {
-            Some(offset("before_offset", before).map_err(|error| error.into_error(&path))?)
+            Some(offset("before_offset", before).map_err(|error| Box::new(error.into_error(&path)))?)
         }
     };
     let partition = find(&node.path, &selector, PartitionId::new(request.partition))?;
@@ -51,7 +52,7 @@ async fn delete(node: &Node, place: usize, request: &v1::DeleteRecordsPartition)
         };
         outcome.map_err(|error| {
             let leadership = *log.leadership().borrow();
-            reply_error::produce_error(&node.path.table.load(), leadership, None, &error)
+            Box::new(reply_error::produce_error(&node.path.table.load(), leadership, None, &error))
         })
     })
     .await
