@@ -13,7 +13,8 @@ use tidelog_proto::ids::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicId, To
 use super::OutOfRange;
 use super::assignment::{Assignment, Slot};
 use super::credit::StreamId;
-use super::fetcher::{FetchNews, FetchSettings, FetchStreams, Fetcher, Popped};
+use super::fetch_step::{FetchNews, FetchStreams};
+use super::fetcher::{FetchSettings, Fetcher, Popped};
 use crate::backoff::Backoff;
 use crate::metadata::Route;
 use crate::{BrokerError, ConsumeError, OffsetRange};
