@@ -441,3 +441,29 @@ fn a_named_start_is_kept_over_a_break_before_the_first_record() {
     world.finish();
     assert_eq!(world.expected[0], 5);
 }
+
+#[test]
+fn a_batch_that_comes_again_is_given_out_once() {
+    let mut world = World::new(OutOfRange::Error, None);
+    world.apply(&Op::Append { partition: 0, records: 2 });
+    world.step();
+    world.cluster.push(0, 0);
+    let (fetch_id, session) = world.cluster.streams[0].sessions.iter_mut().find(|(_, it)| it.partition == 0).unwrap();
+    session.position = 0;
+    assert_eq!(*fetch_id, 0);
+    world.cluster.push(0, 0);
+    world.finish();
+    assert_eq!(world.expected[0], 2);
+}
+
+#[test]
+fn a_stream_on_which_nothing_is_read_any_more_is_ended() {
+    let mut world = World::new(OutOfRange::Error, None);
+    world.step();
+    for partition in 0..PARTITIONS {
+        world.apply(&Op::Pause { partition, in_batch: false });
+    }
+    let step = world.fetcher.step(world.now, 0.5, &mut world.cluster);
+    assert_eq!(step.idle, BTreeSet::from([StreamId(0)]));
+    assert!(step.requests.is_empty());
+}
