@@ -446,14 +446,18 @@ fn a_named_start_is_kept_over_a_break_before_the_first_record() {
 fn a_batch_that_comes_again_is_given_out_once() {
     let mut world = World::new(OutOfRange::Error, None);
     world.apply(&Op::Append { partition: 0, records: 2 });
+    world.apply(&Op::Append { partition: 0, records: 2 });
     world.step();
     world.cluster.push(0, 0);
-    let (fetch_id, session) = world.cluster.streams[0].sessions.iter_mut().find(|(_, it)| it.partition == 0).unwrap();
-    session.position = 0;
-    assert_eq!(*fetch_id, 0);
     world.cluster.push(0, 0);
+    world.cluster.streams[0].sessions.get_mut(&0).unwrap().position = 0;
+    world.cluster.push(0, 0);
+    while !world.cluster.streams[0].wire.is_empty() {
+        world.deliver(0);
+    }
+    world.apply(&Op::Break { stream: 0 });
     world.finish();
-    assert_eq!(world.expected[0], 2);
+    assert_eq!(world.expected[0], 4);
 }
 
 #[test]
