@@ -347,6 +347,7 @@ impl World {
                 assert_eq!(first, self.expected[partition], "nothing twice, nothing left out");
                 self.last_from[partition] = first;
                 let next = batch.header().next_offset().get();
+                assert!(next > first, "something of it is wanted");
                 self.expected[partition] = end.map_or(next, |end| next.min(end.get()));
                 let position = self.fetcher.assignment(slot).position.unwrap().get();
                 assert_eq!(position, self.expected[partition]);
