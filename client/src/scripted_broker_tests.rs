@@ -337,7 +337,7 @@ async fn read_all(mut consumer: Consumer) -> Vec<u32> {
         let value = record.unwrap().value.unwrap();
         values.push(std::str::from_utf8(&value).unwrap().parse().unwrap());
     }
-    consumer.close().await;
+    consumer.close().await.unwrap();
     values
 }
 
@@ -417,7 +417,7 @@ async fn a_seek_back_gives_the_same_records_again_and_a_pause_none() {
     let rest = consumer.next_batch().await.unwrap().unwrap();
     assert_eq!(rest.records().unwrap().next().unwrap().unwrap().offset, Offset::new(8));
     assert!(consumer.seek(TOPIC, 1, Position::Start).is_err());
-    consumer.close().await;
+    consumer.close().await.unwrap();
 }
 
 #[tokio::test]
