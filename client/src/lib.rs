@@ -25,7 +25,7 @@
 //! while let Some(record) = consumer.next().await.transpose()? {
 //!     println!("{}: {:?}", record.offset, record.value);
 //! }
-//! consumer.close().await;
+//! consumer.close().await?;
 //! # Ok(())
 //! # }
 //! ```
