@@ -17,6 +17,7 @@ use super::locate;
 use crate::data_path::{DataPath, ended};
 use crate::hosted_partition::HostedPartition;
 use crate::message_limits::MESSAGE_BYTES_MAX;
+use crate::metrics::OpenStream;
 use crate::reply_error;
 
 /// Bytes of batches that are read at once.
@@ -46,6 +47,7 @@ struct RecordsSession {
     held: Option<v1::Record>,
     /// What is wrong behind the records that were sent.
     failed: Option<Box<v1::Error>>,
+    _counted: OpenStream,
 }
 
 /// What was not sent yet of a batch.
@@ -84,6 +86,7 @@ pub async fn serve_records(
     let started = start(&path, &topic, PartitionId::new(request.partition), position).await;
     let next = started.map(|(partition, position)| RecordsSession {
         ending: path.ending(),
+        _counted: path.metrics.stream("FetchRecords"),
         path,
         partition,
         position,

@@ -22,6 +22,7 @@ use super::state::{Decisions, FetchState, Found, Locate, Located, Read, Token, W
 use super::stream_error::{COMMANDS_MAX, StreamError};
 use crate::data_path::{DataPath, ended};
 use crate::hosted_partition::HostedPartition;
+use crate::metrics::OpenStream;
 use crate::reply_error;
 
 /// A response of this size leaves; smaller ones wait for what else can be read at once.
@@ -40,6 +41,7 @@ pub(super) struct FetchSession<R> {
     events: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
     outgoing: Outgoing,
     ending: watch::Receiver<bool>,
+    _counted: OpenStream,
 }
 
 /// A partition that is open, and who waits for it.
@@ -70,6 +72,7 @@ where
     R: Stream<Item = Result<v1::FetchRequest, Status>> + Send + Unpin + 'static,
 {
     pub(super) fn new(path: Arc<DataPath>, requests: R) -> Self {
+        let counted = path.metrics.stream("Fetch");
         let (state, ending) = (FetchState::new(path.config.fetch_partitions_max), path.ending());
         Self {
             path,
@@ -79,6 +82,7 @@ where
             events: FuturesUnordered::new(),
             outgoing: Outgoing::default(),
             ending,
+            _counted: counted,
         }
     }
 

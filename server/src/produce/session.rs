@@ -27,6 +27,7 @@ use super::lane::{About, Job, Lane};
 use crate::data_path::{DataPath, ended};
 use crate::hosted_partition::HostedPartition;
 use crate::in_flight::{BytesInFlight, InFlightBudget, batch_cost};
+use crate::metrics::OpenStream;
 use crate::reply_error;
 
 /// Acks of one response: what is ready at once, but a small message even where all are errors.
@@ -47,6 +48,7 @@ pub(super) struct ProduceSession<R> {
     steps: FuturesUnordered<BoxFuture<'static, Step>>,
     failed: FailedProducers,
     ready: Vec<v1::ProduceAck>,
+    _counted: OpenStream,
 }
 
 /// Something that was waited for has happened.
@@ -72,7 +74,7 @@ where
     R: Stream<Item = Result<v1::ProduceRequest, Status>> + Send + Unpin + 'static,
 {
     pub(super) fn new(path: Arc<DataPath>, budget: InFlightBudget, requests: R) -> Self {
-        let ending = path.ending();
+        let (ending, counted) = (path.ending(), path.metrics.stream("Produce"));
         Self {
             path,
             budget,
@@ -84,6 +86,7 @@ where
             steps: FuturesUnordered::new(),
             failed: FailedProducers::default(),
             ready: Vec::new(),
+            _counted: counted,
         }
     }
 
