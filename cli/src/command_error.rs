@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use tidelog_log::inspect::{DumpError, ExportError, VerifyError};
 
+use crate::demo_command::TourError;
+
 /// A command that could not do what it was asked.
 #[derive(Debug)]
 pub(crate) enum CommandError {
@@ -17,6 +19,10 @@ pub(crate) enum CommandError {
     Export(ExportError),
     /// There is no log in a directory.
     NoLogs { dir: PathBuf },
+    /// The tour was cut short.
+    Demo(TourError),
+    /// There is no text to take the tour with.
+    NoText,
     /// Results could not be written.
     Output(io::Error),
     /// A file or directory could not be found or listed.
@@ -57,6 +63,8 @@ impl fmt::Display for CommandError {
                 "{}: there is no log; give a data directory, or the directory of one log, DATA_DIR/TOPIC_ID/PARTITION",
                 dir.display()
             ),
+            Self::Demo(error) => error.fmt(f),
+            Self::NoText => f.write_str("there is no text to produce; name a file or a directory with some"),
             Self::Output(error) => write!(f, "results could not be written to the standard output: {error}"),
             Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
         }

@@ -4,6 +4,7 @@
 
 mod byte_text;
 mod command_error;
+mod demo_command;
 mod log_command;
 mod output;
 mod progress;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use command_error::CommandError;
+use demo_command::DemoCommand;
 use log_command::LogCommand;
 use output::OutputFormat;
 
@@ -41,6 +43,7 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(DemoCommand),
     /// Look into segment files offline.
     #[command(subcommand)]
     Log(LogCommand),
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
     // A wrong command line ends here, with exit code 2.
     let cli = Cli::parse();
     let outcome = match cli.command {
+        Command::Demo(command) => command.run(cli.options),
         Command::Log(command) => command.run(cli.options),
     };
     match outcome {

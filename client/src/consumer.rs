@@ -1,7 +1,7 @@
 //! The consumer: reads partitions as a stream that goes on by itself after whatever passes.
 //!
-//! - `assignment`: one partition; `credit`: how much brokers may push; `fetcher`: what is read from whom. Pure state
-//!   machines.
+//! - `assignment`: one partition; `credit`: how much brokers may push; `fetcher`: what is read from whom;
+//!   `fetch_step`: what goes in and out of it. Pure state machines.
 //! - `fetch_task`, `fetch_stream`: the shell that moves what they say
 //! - `builder`, `position`, `record`, `error`: what applications meet
 
@@ -9,6 +9,7 @@ mod assignment;
 mod builder;
 mod credit;
 mod error;
+mod fetch_step;
 mod fetch_stream;
 mod fetch_task;
 mod fetcher;

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod descriptors;
+mod end_to_end;
 mod format_document;
 mod interop;
 mod log_crash;

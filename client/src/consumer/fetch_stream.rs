@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 
 use super::Fetching;
 use super::credit::StreamId;
-use super::fetcher::{FetchNews, FetchStreams, Taken};
+use super::fetch_step::{FetchNews, FetchStreams, Taken};
 use crate::client::Shared;
 use crate::metadata::{Metadata, Route};
 use crate::{BrokerError, CallError};

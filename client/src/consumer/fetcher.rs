@@ -1,21 +1,21 @@
 //! Decides what a consumer reads from whom, and in which order the application is given it. Pure: a shell moves what it
 //! says.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidelog_proto::api::{IsolationLevel, Position, TopicSelector, v1};
+use tidelog_proto::api::{IsolationLevel, Position};
 use tidelog_proto::batch::{BatchError, RecordBatch};
 use tidelog_proto::error_code::ErrorCode;
-use tidelog_proto::ids::{Offset, PartitionId, TopicId, TopicName};
+use tidelog_proto::ids::{Offset, TopicName};
 
 use super::OutOfRange;
 use super::assignment::{Assignment, Phase, Ready, Slot, offset_of};
 use super::credit::{Credit, StreamId};
+use super::fetch_step::{FetchNews, FetchStep, FetchStreams, Stale, Taken};
+use crate::ConsumeError;
 use crate::backoff::Backoff;
-use crate::metadata::Route;
-use crate::{BrokerError, ConsumeError};
 
 /// How a consumer reads.
 #[derive(Clone, Copy, Debug)]
@@ -26,46 +26,6 @@ pub(super) struct FetchSettings {
     pub(super) backoff: Backoff,
     /// After how long without an answer to `open` a stream counts as stuck.
     pub(super) open_timeout: Duration,
-}
-
-/// What a fetcher asks of its surroundings while it decides.
-pub(super) trait FetchStreams {
-    /// Tells where a partition is read now, if that is known.
-    fn route(&self, topic: &TopicName, partition: PartitionId) -> Option<Route>;
-
-    /// Returns the stream to the broker of a route if it can take one more request; opens one if there is none.
-    fn stream(&mut self, route: &Route) -> Option<StreamId>;
-
-    /// Tells whether a stream can take one more request.
-    fn has_room(&self, stream: StreamId) -> bool;
-
-    /// Returns how many brokers there are.
-    fn broker_count(&self) -> usize;
-}
-
-/// What a broker says of a partition, decoded.
-#[derive(Debug)]
-pub(super) enum FetchNews {
-    Opened { position: Offset, high_watermark: Offset },
-    Batches { batches: Vec<Result<RecordBatch, BatchError>>, high_watermark: Offset, bytes: usize },
-    EndReached,
-    ClosedAsAsked,
-    Failed(BrokerError),
-}
-
-/// What is to be done after a step.
-#[derive(Debug, Default)]
-pub(super) struct FetchStep {
-    /// One request for each of these streams.
-    pub(super) requests: BTreeMap<StreamId, v1::FetchRequest>,
-    /// Topics of which a leader is missing.
-    pub(super) unrouted: BTreeSet<TopicName>,
-    /// Streams that have been silent for too long.
-    pub(super) stuck: BTreeSet<StreamId>,
-    /// Streams on which nothing is read any more: to be ended, with their credit.
-    pub(super) idle: BTreeSet<StreamId>,
-    /// When something is to be done, if nothing happens before.
-    pub(super) wakes_at: Option<Duration>,
 }
 
 /// What the application is given next.
@@ -138,7 +98,7 @@ impl Fetcher {
         let closing: Vec<(StreamId, u32)> = closing;
         self.to_close.retain(|(stream, _)| self.credit.is_open(*stream));
         for (stream, fetch_id) in closing {
-            push(&mut step, stream, fetch_id, v1::fetch_command::Command::Close(v1::FetchClose {}));
+            step.close(stream, fetch_id);
         }
         for place in 0..self.assignments.len() {
             self.step_partition(Slot(place), now, spread, streams, &mut step);
@@ -185,17 +145,17 @@ impl Fetcher {
             Phase::Finished | Phase::Failed => {}
             Phase::Closed if assignment.is_paused => {}
             Phase::Closed if assignment.is_past_end() => assignment.phase = Phase::Finished,
-            Phase::Closed if assignment.retry_at > now => wake_at(step, assignment.retry_at),
+            Phase::Closed if assignment.retry_at > now => step.wake_at(assignment.retry_at),
             Phase::Closed => self.open(slot, now, spread, streams, step),
             Phase::Open { stream, fetch_id, is_confirmed, sent_at, must_seek } => {
                 if must_seek && streams.has_room(stream) {
-                    push(step, stream, fetch_id, seek_command(assignment));
+                    step.seek(stream, fetch_id, assignment);
                     assignment.phase =
                         Phase::Open { stream, fetch_id, is_confirmed: false, sent_at: now, must_seek: false };
                 } else if !is_confirmed && sent_at + settings.open_timeout <= now {
                     step.stuck.insert(stream);
                 } else if !is_confirmed {
-                    wake_at(step, sent_at + settings.open_timeout);
+                    step.wake_at(sent_at + settings.open_timeout);
                 }
             }
         }
@@ -207,7 +167,7 @@ impl Fetcher {
             step.unrouted.insert(TopicName::clone(&assignment.topic));
             assignment.failures = assignment.failures.saturating_add(1);
             assignment.retry_at = now + self.settings.backoff.delay(assignment.failures, spread);
-            return wake_at(step, assignment.retry_at);
+            return step.wake_at(assignment.retry_at);
         };
         if assignment.topic_id.is_some_and(|id| id != route.topic_id) {
             let (topic, partition) = (TopicName::clone(&assignment.topic), assignment.partition);
@@ -222,7 +182,7 @@ impl Fetcher {
         self.by_fetch_id.insert(fetch_id, slot);
         assignment.topic_id = Some(route.topic_id);
         assignment.phase = Phase::Open { stream, fetch_id, is_confirmed: false, sent_at: now, must_seek: false };
-        push(step, stream, fetch_id, open_command(assignment, route.topic_id, self.settings.isolation));
+        step.open(stream, fetch_id, assignment, route.topic_id, self.settings.isolation);
     }
 
     /// Takes what a broker says of a partition. Tells whether a step should follow, and the partition if what is known of
@@ -471,48 +431,4 @@ impl Fetcher {
     pub(super) fn topic(&self, slot: Slot) -> Arc<TopicName> {
         Arc::clone(&self.assignments[slot.0].topic)
     }
-}
-
-/// What came of news.
-#[derive(Debug)]
-pub(super) struct Taken {
-    pub(super) needs_step: bool,
-    pub(super) stale: Option<Stale>,
-}
-
-/// A partition whose leader is another than was known.
-#[derive(Debug)]
-pub(super) struct Stale {
-    pub(super) topic: TopicName,
-    pub(super) partition: PartitionId,
-    pub(super) error: BrokerError,
-}
-
-fn wake_at(step: &mut FetchStep, at: Duration) {
-    step.wakes_at = Some(step.wakes_at.map_or(at, |earlier| earlier.min(at)));
-}
-
-fn push(step: &mut FetchStep, stream: StreamId, fetch_id: u32, command: v1::fetch_command::Command) {
-    let request = step.requests.entry(stream).or_default();
-    request.commands.push(v1::FetchCommand { fetch_id, command: Some(command) });
-}
-
-fn open_command(assignment: &Assignment, topic_id: TopicId, isolation: IsolationLevel) -> v1::fetch_command::Command {
-    v1::fetch_command::Command::Open(v1::FetchOpen {
-        topic: Some(v1::TopicRef::from(&TopicSelector::Id(topic_id))),
-        partition: assignment.partition.get(),
-        position: Some(assignment.next.into()),
-        end_offset: assignment.end.map(Offset::get),
-        isolation_level: v1::IsolationLevel::from(isolation).into(),
-        generation: assignment.generation,
-        paused: false,
-    })
-}
-
-fn seek_command(assignment: &Assignment) -> v1::fetch_command::Command {
-    v1::fetch_command::Command::Seek(v1::FetchSeek {
-        position: Some(assignment.next.into()),
-        end_offset: assignment.end.map(Offset::get),
-        generation: assignment.generation,
-    })
 }

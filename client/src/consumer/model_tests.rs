@@ -13,7 +13,8 @@ use tidelog_proto::ids::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicId, To
 use super::OutOfRange;
 use super::assignment::{Assignment, Slot};
 use super::credit::StreamId;
-use super::fetcher::{FetchNews, FetchSettings, FetchStreams, Fetcher, Popped};
+use super::fetch_step::{FetchNews, FetchStreams};
+use super::fetcher::{FetchSettings, Fetcher, Popped};
 use crate::backoff::Backoff;
 use crate::metadata::Route;
 use crate::{BrokerError, ConsumeError, OffsetRange};
@@ -346,6 +347,7 @@ impl World {
                 assert_eq!(first, self.expected[partition], "nothing twice, nothing left out");
                 self.last_from[partition] = first;
                 let next = batch.header().next_offset().get();
+                assert!(next > first, "something of it is wanted");
                 self.expected[partition] = end.map_or(next, |end| next.min(end.get()));
                 let position = self.fetcher.assignment(slot).position.unwrap().get();
                 assert_eq!(position, self.expected[partition]);
@@ -439,4 +441,34 @@ fn a_named_start_is_kept_over_a_break_before_the_first_record() {
     world.apply(&Op::Break { stream: 0 });
     world.finish();
     assert_eq!(world.expected[0], 5);
+}
+
+#[test]
+fn a_batch_that_comes_again_is_given_out_once() {
+    let mut world = World::new(OutOfRange::Error, None);
+    world.apply(&Op::Append { partition: 0, records: 2 });
+    world.apply(&Op::Append { partition: 0, records: 2 });
+    world.step();
+    world.cluster.push(0, 0);
+    world.cluster.push(0, 0);
+    world.cluster.streams[0].sessions.get_mut(&0).unwrap().position = 0;
+    world.cluster.push(0, 0);
+    while !world.cluster.streams[0].wire.is_empty() {
+        world.deliver(0);
+    }
+    world.apply(&Op::Break { stream: 0 });
+    world.finish();
+    assert_eq!(world.expected[0], 4);
+}
+
+#[test]
+fn a_stream_on_which_nothing_is_read_any_more_is_ended() {
+    let mut world = World::new(OutOfRange::Error, None);
+    world.step();
+    for partition in 0..PARTITIONS {
+        world.apply(&Op::Pause { partition, in_batch: false });
+    }
+    let step = world.fetcher.step(world.now, 0.5, &mut world.cluster);
+    assert_eq!(step.idle, BTreeSet::from([StreamId(0)]));
+    assert!(step.requests.is_empty());
 }

@@ -504,3 +504,56 @@ fn sequences_go_on_in_another_epoch_after_the_last() {
     }
     assert_eq!(world.identities, 2, "another identity once the epochs are used up");
 }
+
+/// Puts three batches of one partition on the way, after one that made the producer known.
+fn three_on_the_way(is_idempotent: bool) -> World {
+    let mut world = World::new(is_idempotent);
+    world.append(0, 10);
+    world.step();
+    world.cluster.serve(0);
+    world.deliver(0);
+    for _ in 0..3 {
+        world.append(0, 380);
+    }
+    world.now += Duration::from_millis(5);
+    world.step();
+    assert_eq!(world.cluster.streams[0].requests.len(), 3);
+    world
+}
+
+#[test]
+fn after_a_failure_nothing_is_sent_until_everything_on_the_way_has_come_back() {
+    for is_idempotent in [true, false] {
+        let mut world = three_on_the_way(is_idempotent);
+        world.cluster.refusals.push_back(ErrorCode::Overloaded);
+        world.cluster.serve(0);
+        world.deliver(0);
+        world.append(0, 10);
+        world.now += Duration::from_secs(2);
+        world.step();
+        assert_eq!(world.cluster.streams[0].requests.len(), 2, "nothing new");
+        world.finish();
+        world.check(is_idempotent);
+    }
+}
+
+#[test]
+fn in_a_new_epoch_the_first_batch_goes_alone() {
+    let mut world = three_on_the_way(true);
+    world.cluster.refusals.push_back(ErrorCode::InvalidRecord);
+    for _ in 0..3 {
+        world.cluster.serve(0);
+        world.deliver(0);
+    }
+    world.now += Duration::from_secs(2);
+    world.step();
+    assert_eq!(world.cluster.streams[0].requests.len(), 1);
+    // The broker forgets the producer; had both gone, the second one could have passed the first.
+    *world.cluster.logs.get_mut(&0).unwrap() = PartitionLog {
+        tokens: std::mem::take(&mut world.cluster.logs.get_mut(&0).unwrap().tokens),
+        ..PartitionLog::default()
+    };
+    world.cluster.refusals.push_back(ErrorCode::Overloaded);
+    world.finish();
+    world.check(true);
+}
