@@ -86,6 +86,14 @@ impl DataPath {
         *self.ending.borrow()
     }
 
+    /// Writes all metrics in the text format of Prometheus.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        let bytes_max = self.config.in_flight_bytes_max.min(BYTES_IN_FLIGHT_MAX) as usize;
+        self.metrics.set_bytes_in_flight(bytes_max.saturating_sub(self.broker_bytes.available_permits()));
+        self.metrics.to_text()
+    }
+
     pub(crate) fn is_disk_full(&self) -> bool {
         self.is_disk_full.load(Ordering::Relaxed)
     }

@@ -23,6 +23,7 @@ use futures_util::Stream;
 use tidelog_proto::api::v1;
 use tonic::{Request, Status};
 
+use crate::assembly::Assembly;
 use crate::data_path::DataPath;
 use session::FetchSession;
 
@@ -36,5 +37,6 @@ pub fn serve<R>(
 where
     R: Stream<Item = Result<v1::FetchRequest, Status>> + Send + Unpin + 'static,
 {
-    FetchSession::new(path, request.into_inner()).responses()
+    let assembly = request.extensions().get::<Arc<Assembly>>().cloned().unwrap_or_default();
+    FetchSession::new(path, assembly, request.into_inner()).responses()
 }

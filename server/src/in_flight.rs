@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::assembly::AssemblyRoom;
+
 /// What a batch counts beside its bytes: the ack and what is kept until then.
 const BATCH_OVERHEAD_BYTES: u32 = 512;
 
@@ -15,6 +17,8 @@ pub(crate) const BYTES_IN_FLIGHT_MAX: u32 = 1 << 30;
 pub(crate) struct ConnectionBudget {
     bytes: Arc<Semaphore>,
     bytes_max: u32,
+    /// For what no session has taken yet.
+    assembly_room: AssemblyRoom,
 }
 
 /// The budgets that one call takes from. Who finds them used up waits, and reads nothing meanwhile.
@@ -34,7 +38,11 @@ pub(crate) struct BytesInFlight {
 impl ConnectionBudget {
     pub(crate) fn new(bytes_max: u32) -> Self {
         let bytes_max = bytes_max.min(BYTES_IN_FLIGHT_MAX);
-        Self { bytes: Arc::new(Semaphore::new(bytes_max as usize)), bytes_max }
+        Self { bytes: Arc::new(Semaphore::new(bytes_max as usize)), bytes_max, assembly_room: AssemblyRoom::new() }
+    }
+
+    pub(crate) fn assembly_room(&self) -> AssemblyRoom {
+        self.assembly_room.clone()
     }
 }
 

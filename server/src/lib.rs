@@ -30,6 +30,7 @@
 
 #![forbid(unsafe_code)]
 
+mod assembly;
 mod blocking_pool;
 mod broker;
 pub mod broker_service;

@@ -29,6 +29,8 @@ pub(crate) struct MessageScan {
     /// The messages that are open, the innermost last, and how many bytes each still has.
     open: Vec<(ShapeId, usize)>,
     elements: usize,
+    /// The length of the message that began last, until somebody asks.
+    begun: Option<usize>,
 }
 
 /// What the next byte belongs to.
@@ -71,7 +73,12 @@ pub(crate) enum TooMuch {
 impl MessageScan {
     pub(crate) fn new(shapes: Arc<MessageShapes>, request: ShapeId) -> Self {
         let at = At::Prefix { bytes: [0; PREFIX_BYTES], count: 0 };
-        Self { shapes, request, at, message_left: 0, open: Vec::new(), elements: 0 }
+        Self { shapes, request, at, message_left: 0, open: Vec::new(), elements: 0, begun: None }
+    }
+
+    /// Tells the length of the message that has begun since the last time, the last one if there were several.
+    pub(crate) fn take_begun(&mut self) -> Option<usize> {
+        self.begun.take()
     }
 
     /// Takes the next bytes of the call.
@@ -113,6 +120,7 @@ impl MessageScan {
             return Err(TooMuch::Bytes(length));
         }
         self.message_left = length;
+        self.begun = Some(length);
         self.elements = 0;
         self.open.clear();
         self.open.push((self.request, length));

@@ -18,10 +18,37 @@ pub struct Metrics {
     batches_appended: Counter,
     batches_refused: Family<ByCode, Counter>,
     bytes_fetched: Counter,
+    /// Set when the metrics are asked for.
+    bytes_in_flight: Gauge,
+    streams: Family<ByCall, Gauge>,
     /// Connections to the gRPC port that are open.
     pub connections: Gauge,
     /// Connections that were closed because there were too many.
     pub connections_refused: Counter,
+}
+
+/// A stream that is open; it is counted until this is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenStream {
+    gauge: Gauge,
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.gauge.dec();
+    }
+}
+
+/// The name of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct ByCall {
+    call: &'static str,
+}
+
+impl EncodeLabelSet for ByCall {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
+        [("call", self.call)].encode(encoder)
+    }
 }
 
 /// The code of an error.
@@ -49,12 +76,17 @@ impl Default for Metrics {
             batches_appended: Counter::default(),
             batches_refused: Family::default(),
             bytes_fetched: Counter::default(),
+            bytes_in_flight: Gauge::default(),
+            streams: Family::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
         };
         metrics.register("produce_batches", "Batches that were appended", metrics.batches_appended.clone());
         metrics.register("produce_batches_refused", "Batches that were refused", metrics.batches_refused.clone());
         metrics.register("fetch_bytes", "Bytes of batches that were pushed to readers", metrics.bytes_fetched.clone());
+        let in_flight = metrics.bytes_in_flight.clone();
+        metrics.register("produce_in_flight_bytes", "Produced bytes without an ack", in_flight);
+        metrics.register("streams", "Open streams", metrics.streams.clone());
         metrics.register("connections", "Open connections to the gRPC port", metrics.connections.clone());
         let refused = metrics.connections_refused.clone();
         metrics.register("connections_refused", "Connections closed because there were too many", refused);
@@ -77,6 +109,17 @@ impl Metrics {
         let written = encode(&mut text, &registry);
         debug_assert!(written.is_ok(), "writing to a string does not fail");
         text
+    }
+
+    pub(crate) fn set_bytes_in_flight(&self, bytes: usize) {
+        self.bytes_in_flight.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a stream of this call for as long as the caller keeps what it gets.
+    pub(crate) fn stream(&self, call: &'static str) -> OpenStream {
+        let gauge = self.streams.get_or_create(&ByCall { call }).clone();
+        gauge.inc();
+        OpenStream { gauge }
     }
 
     pub(crate) fn batch_appended(&self) {
@@ -107,5 +150,9 @@ mod tests {
         let text = metrics.to_text();
         assert!(text.contains("tidelog_produce_batches_total 1\n"), "{text}");
         assert!(text.contains("tidelog_produce_batches_refused_total{code=\"NOT_LEADER\"} 1\n"), "{text}");
+        let stream = metrics.stream("Fetch");
+        assert!(metrics.to_text().contains("tidelog_streams{call=\"Fetch\"} 1\n"));
+        drop(stream);
+        assert!(metrics.to_text().contains("tidelog_streams{call=\"Fetch\"} 0\n"));
     }
 }

@@ -180,7 +180,7 @@ struct Observation {
 
 impl Observed for Observation {
     fn metrics(&self) -> String {
-        self.path.metrics.to_text()
+        self.path.metrics_text()
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -19,6 +19,7 @@ use futures_util::Stream;
 use tidelog_proto::api::v1;
 use tonic::{Request, Status};
 
+use crate::assembly::Assembly;
 use crate::data_path::DataPath;
 use crate::in_flight::ConnectionBudget;
 use session::ProduceSession;
@@ -33,5 +34,6 @@ where
     R: Stream<Item = Result<v1::ProduceRequest, Status>> + Send + Unpin + 'static,
 {
     let budget = path.in_flight_budget(request.extensions().get::<ConnectionBudget>());
-    ProduceSession::new(path, budget, request.into_inner()).responses()
+    let assembly = request.extensions().get::<Arc<Assembly>>().cloned().unwrap_or_default();
+    ProduceSession::new(path, budget, assembly, request.into_inner()).responses()
 }

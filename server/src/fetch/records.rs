@@ -17,6 +17,7 @@ use super::locate;
 use crate::data_path::{DataPath, ended};
 use crate::hosted_partition::HostedPartition;
 use crate::message_limits::MESSAGE_BYTES_MAX;
+use crate::metrics::OpenStream;
 use crate::reply_error;
 
 /// Bytes of batches that are read at once.
@@ -44,6 +45,9 @@ struct RecordsSession {
     records: Option<Rest>,
     /// A record that did not fit into the response before.
     held: Option<v1::Record>,
+    /// What is wrong behind the records that were sent.
+    failed: Option<Box<v1::Error>>,
+    _counted: OpenStream,
 }
 
 /// What was not sent yet of a batch.
@@ -82,6 +86,7 @@ pub async fn serve_records(
     let started = start(&path, &topic, PartitionId::new(request.partition), position).await;
     let next = started.map(|(partition, position)| RecordsSession {
         ending: path.ending(),
+        _counted: path.metrics.stream("FetchRecords"),
         path,
         partition,
         position,
@@ -90,6 +95,7 @@ pub async fn serve_records(
         batches: VecDeque::new(),
         records: None,
         held: None,
+        failed: None,
     });
     let first = match next {
         Ok(session) => First::Session(Box::new(session)),
@@ -133,6 +139,9 @@ impl RecordsSession {
     /// Gives the next response; `None` at the end of what was asked for.
     async fn next_response(mut self: Box<Self>) -> Option<(Result<v1::FetchRecordsResponse, Status>, Next)> {
         loop {
+            if let Some(error) = self.failed.take() {
+                return Some((Ok(failure(error)), Next::End));
+            }
             if self.is_done() {
                 return None;
             }
@@ -150,14 +159,15 @@ impl RecordsSession {
                 }
                 continue;
             }
+            let before = self.position;
             let (session, records) = match self.take_records().await {
                 Ok(taken) => taken,
                 Err(error) => return Some((Ok(failure(error)), Next::End)),
             };
             self = session;
-            if !records.is_empty() {
+            if !records.is_empty() || self.position > before {
                 let fetched = Ok(self.fetched(records));
-                let next = if self.is_done() { Next::End } else { Next::GoOn(self) };
+                let next = if self.is_done() && self.failed.is_none() { Next::End } else { Next::GoOn(self) };
                 return Some((fetched, next));
             }
         }
@@ -212,7 +222,15 @@ impl RecordsSession {
     fn decode_records(&mut self) -> Result<Vec<v1::Record>, Box<v1::Error>> {
         let (mut records, mut bytes) = (Vec::new(), 0);
         while bytes < RESPONSE_BYTES && !self.is_done() {
-            let Some(record) = self.next_record()? else { break };
+            let record = match self.next_record() {
+                Ok(Some(record)) => record,
+                Ok(None) => break,
+                Err(error) if records.is_empty() => return Err(error),
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            };
             let record_bytes = record.encoded_len() + AROUND_A_RECORD_BYTES;
             if record_bytes > MESSAGE_BYTES_MAX {
                 let limit = reply_error::limit("message_bytes_max", MESSAGE_BYTES_MAX as u64, None, false);

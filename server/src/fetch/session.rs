@@ -20,8 +20,10 @@ use super::command::command;
 use super::locate;
 use super::state::{Decisions, FetchState, Found, Locate, Located, Read, Token, Watch};
 use super::stream_error::{COMMANDS_MAX, StreamError};
+use crate::assembly::Assembly;
 use crate::data_path::{DataPath, ended};
 use crate::hosted_partition::HostedPartition;
+use crate::metrics::OpenStream;
 use crate::reply_error;
 
 /// A response of this size leaves; smaller ones wait for what else can be read at once.
@@ -33,6 +35,8 @@ const ITEMS_MAX: usize = 1024;
 /// One stream.
 pub(super) struct FetchSession<R> {
     path: Arc<DataPath>,
+    /// Of the request that was read last.
+    assembly: Arc<Assembly>,
     requests: R,
     state: FetchState,
     open: HashMap<u32, OpenPartition>,
@@ -40,6 +44,7 @@ pub(super) struct FetchSession<R> {
     events: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
     outgoing: Outgoing,
     ending: watch::Receiver<bool>,
+    _counted: OpenStream,
 }
 
 /// A partition that is open, and who waits for it.
@@ -69,16 +74,19 @@ impl<R> FetchSession<R>
 where
     R: Stream<Item = Result<v1::FetchRequest, Status>> + Send + Unpin + 'static,
 {
-    pub(super) fn new(path: Arc<DataPath>, requests: R) -> Self {
+    pub(super) fn new(path: Arc<DataPath>, assembly: Arc<Assembly>, requests: R) -> Self {
+        let counted = path.metrics.stream("Fetch");
         let (state, ending) = (FetchState::new(path.config.fetch_partitions_max), path.ending());
         Self {
             path,
+            assembly,
             requests,
             state,
             open: HashMap::new(),
             events: FuturesUnordered::new(),
             outgoing: Outgoing::default(),
             ending,
+            _counted: counted,
         }
     }
 
@@ -133,6 +141,7 @@ where
 
     /// Adds the credit and does the commands of one request.
     fn take(&mut self, request: v1::FetchRequest) -> Result<(), StreamError> {
+        self.assembly.end();
         self.state.grant(request.credit_bytes)?;
         if request.commands.len() > COMMANDS_MAX {
             return Err(StreamError::Commands { count: request.commands.len() });

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use tidelog_proto::api::{decode_status_details, v1};
-use tidelog_proto::batch::{DecodeLimits, RecordBatch};
+use tidelog_proto::batch::{DecodeLimits, RecordBatch, Retained, emptied, retain_records};
 use tidelog_proto::error_code::ErrorCode;
 use tonic::{Code, Streaming};
 
@@ -353,4 +353,28 @@ async fn a_call_for_records_without_an_end_waits_for_more() {
     }
     server.path.end_streams();
     assert_eq!(try_next(&mut responses).await.unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn what_compaction_left_out_is_passed_over() {
+    use v1::fetch_records_request::Position::Offset;
+    let mut server = TestServer::start(1).await;
+    let whole = batch_of(&["a", "b", "c"]);
+    let first = retain_records(&whole, DecodeLimits::DEFAULT, |record| record.value.as_deref() == Some(b"a"));
+    let Retained::Some(first) = first.unwrap() else { panic!("two of three go") };
+    for batch in [first, emptied(&whole), whole, emptied(&batch_of(&["d"]))] {
+        server.logs[0].append(batch).await.unwrap().await.unwrap();
+    }
+    let all = v1::FetchRecordsRequest { end_offset: Some(10), ..plain(Offset(0)) };
+    assert_eq!(records_of(&mut server, all).await, (vec![0, 6, 7, 8], Some(10), None));
+    let gap = v1::FetchRecordsRequest { end_offset: Some(6), ..plain(Offset(1)) };
+    assert_eq!(records_of(&mut server, gap).await, (Vec::new(), Some(6), None));
+
+    let (requests, responses) = server.fetch().await;
+    let mut reader = Reader::new(responses);
+    let bounded = v1::FetchOpen { end_offset: Some(10), ..open(0, Position::Offset(1)) };
+    requests.send(request(1 << 20, vec![command(0, Command::Open(bounded))])).await.unwrap();
+    reader.opened().await;
+    assert_eq!(reader.offsets(4).await, [0, 6, 7, 8], "the first batch begins below the position");
+    assert_eq!(reader.closed().await.reason(), v1::FetchCloseReason::EndReached);
 }

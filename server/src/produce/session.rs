@@ -24,9 +24,11 @@ use super::ack_order::Ticket;
 use super::admission::{self, Refusal};
 use super::failed_producers::{FailedProducers, TooManyProducers};
 use super::lane::{About, Job, Lane};
+use crate::assembly::Assembly;
 use crate::data_path::{DataPath, ended};
 use crate::hosted_partition::HostedPartition;
 use crate::in_flight::{BytesInFlight, InFlightBudget, batch_cost};
+use crate::metrics::OpenStream;
 use crate::reply_error;
 
 /// Acks of one response: what is ready at once, but a small message even where all are errors.
@@ -36,6 +38,8 @@ const ACKS_PER_RESPONSE_MAX: usize = 1024;
 pub(super) struct ProduceSession<R> {
     path: Arc<DataPath>,
     budget: InFlightBudget,
+    /// Of the request that was read last, until it has its share of the budgets.
+    assembly: Arc<Assembly>,
     requests: R,
     /// More may come: the client has not closed its side, the broker does not end.
     is_reading: bool,
@@ -47,6 +51,7 @@ pub(super) struct ProduceSession<R> {
     steps: FuturesUnordered<BoxFuture<'static, Step>>,
     failed: FailedProducers,
     ready: Vec<v1::ProduceAck>,
+    _counted: OpenStream,
 }
 
 /// Something that was waited for has happened.
@@ -71,11 +76,12 @@ impl<R> ProduceSession<R>
 where
     R: Stream<Item = Result<v1::ProduceRequest, Status>> + Send + Unpin + 'static,
 {
-    pub(super) fn new(path: Arc<DataPath>, budget: InFlightBudget, requests: R) -> Self {
-        let ending = path.ending();
+    pub(super) fn new(path: Arc<DataPath>, budget: InFlightBudget, assembly: Arc<Assembly>, requests: R) -> Self {
+        let (ending, counted) = (path.ending(), path.metrics.stream("Produce"));
         Self {
             path,
             budget,
+            assembly,
             requests,
             is_reading: true,
             ending,
@@ -84,6 +90,7 @@ where
             steps: FuturesUnordered::new(),
             failed: FailedProducers::default(),
             ready: Vec::new(),
+            _counted: counted,
         }
     }
 
@@ -113,6 +120,7 @@ where
                 Some(step) = self.steps.next(), if !self.steps.is_empty() => self.steps_done(step),
                 (request, bytes) = waiting(&mut self.admitting), if self.admitting.is_some() => {
                     self.admitting = None;
+                    self.assembly.end();
                     self.take(request, bytes)
                 }
                 request = self.requests.next(), if self.is_reading && self.admitting.is_none() => match request {
@@ -142,6 +150,8 @@ where
         if bytes > 0 {
             let budget = self.budget.clone();
             self.admitting = Some(async move { (request, budget.acquire(bytes).await) }.boxed());
+        } else {
+            self.assembly.end();
         }
         Ok(())
     }
