@@ -81,6 +81,6 @@ async fn read_all(client: &Client, topic: &str, partitions: u32) -> BTreeMap<u32
         }
     };
     tokio::time::timeout(PATIENCE, read).await.expect("it comes to its end");
-    consumer.close().await;
+    consumer.close().await.expect("it ends");
     values
 }

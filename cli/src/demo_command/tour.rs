@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use tempfile::TempDir;
 use tidelog_client::{
-    AdminError, Client, Compression, ConsumeError, ConsumerConfigError, IsolationLevel, NewTopic, Offset, OffsetSpec,
+    AdminError, CallError, Client, Compression, ConsumeError, ConsumerConfigError, IsolationLevel, NewTopic, Offset, OffsetSpec,
     Position, ProduceError, ProducerConfigError, Record, SendError,
 };
 use tidelog_server::config::{ConfigError, Settings};
@@ -46,7 +46,7 @@ pub(super) async fn run(
     let address = broker.address().to_string();
     let facts = json!({ "address": address, "data_dir": path });
     say(output, "a broker runs", facts, format!("at {address}, data in {path}"))?;
-    let client = Client::connect(&address).await.map_err(|error| TourError::Client(error.to_string()))?;
+    let client = Client::connect(&address).await.map_err(TourError::Client)?;
     show(&client, input, output, progress).await?;
     drop(client);
     broker.stop().await.map_err(TourError::Broker)?;
@@ -201,7 +201,7 @@ async fn consume(client: &Client, progress: &Progress, is_wanted: impl Fn(i64) -
             ledger.note(&key, &value);
         }
     }
-    consumer.close().await;
+    consumer.close().await.map_err(TourError::Client)?;
     Ok(Consumed { ledger, took: started.elapsed() })
 }
 
@@ -222,7 +222,7 @@ async fn replay(client: &Client, from_ms: i64, to_ms: i64) -> Result<Ledger, Tou
             ledger.note(&record.key.unwrap_or_default(), &record.value.unwrap_or_default());
         }
     }
-    consumer.close().await;
+    consumer.close().await.map_err(TourError::Client)?;
     Ok(ledger)
 }
 
@@ -246,8 +246,8 @@ pub(crate) enum TourError {
     Config(ConfigError),
     /// The broker did not start, or did not stop in order.
     Broker(BrokerError),
-    /// The broker was not reached.
-    Client(String),
+    /// The broker was not reached, or a call was cut short.
+    Client(CallError),
     /// The topic was not created, or not found.
     Admin(AdminError),
     /// The producer was not set up.
@@ -277,7 +277,7 @@ impl fmt::Display for TourError {
             Self::Runtime(error) => error.fmt(f),
             Self::Config(error) => error.fmt(f),
             Self::Broker(error) => error.fmt(f),
-            Self::Client(error) => f.write_str(error),
+            Self::Client(error) => error.fmt(f),
             Self::Admin(error) => error.fmt(f),
             Self::ProducerConfig(error) => error.fmt(f),
             Self::Send(error) => error.fmt(f),

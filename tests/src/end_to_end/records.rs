@@ -64,7 +64,7 @@ async fn null_and_empty_differ_and_headers_keep_their_order() {
         read[2].headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect();
     let header = |key: &str, value: Option<&str>| (key.to_owned(), value.map(|value| value.as_bytes().to_vec()));
     assert_eq!(headers, [header("a", Some("1")), header("b", Some("")), header("a", None), header("a", Some("2"))]);
-    consumer.close().await;
+    consumer.close().await.expect("it ends");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,6 +110,6 @@ async fn a_waiting_consumer_is_woken_by_the_next_record() {
     };
     let value = String::from_utf8(first.value.expect("a value").to_vec()).expect("text");
     assert!(value.parse::<u32>().expect("a number") < sent);
-    consumer.close().await;
+    consumer.close().await.expect("it ends");
     producer.close().await.expect("nothing is left");
 }

@@ -86,7 +86,7 @@ async fn a_running_producer_and_consumer_go_on_when_the_broker_comes_back() {
         assert!(seen.insert(number), "{number} came twice");
     }
     assert!(seen.iter().copied().eq(0..sent), "every number is there");
-    consumer.close().await;
+    consumer.close().await.expect("it ends");
     let read = read_all(&client, "t", 2).await;
     for (partition, values) in read {
         let expected: Vec<String> = (0..sent).skip(partition as usize).step_by(2).map(|n| n.to_string()).collect();
