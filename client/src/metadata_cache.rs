@@ -21,6 +21,10 @@ const ASKS_MAX: usize = 256;
 /// The shortest time between two refreshes, so that many failures at once cost one refresh.
 const REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(50);
 
+/// The longest wait for one broker's answer before the next one is asked: every broker answers from memory, and one that
+/// hangs must not keep everybody from the others.
+const PATIENCE_MAX: Duration = Duration::from_secs(3);
+
 /// How the cache asks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MetadataSettings {
@@ -219,8 +223,11 @@ impl RefreshTask {
             allow_auto_topic_creation: self.settings.allow_auto_create_topics && question.may_create,
         };
         let mut failed = CallError::Closed;
-        for address in self.candidates() {
-            match self.ask(&address, request.clone()).await {
+        let candidates = self.candidates();
+        let count = u32::try_from(candidates.len()).unwrap_or(u32::MAX).max(1);
+        let patience = (self.settings.request_timeout / count).min(PATIENCE_MAX);
+        for address in candidates {
+            match self.ask(&address, request.clone(), patience).await {
                 Ok(response) => match self.take(&address, response) {
                     Ok(errors) => return Ok(errors),
                     Err(error) => failed = error,
@@ -239,9 +246,13 @@ impl RefreshTask {
         known.iter().chain(given).cloned().collect()
     }
 
-    async fn ask(&self, address: &str, request: v1::MetadataRequest) -> Result<v1::MetadataResponse, CallError> {
+    async fn ask(
+        &self,
+        address: &str,
+        request: v1::MetadataRequest,
+        after: Duration,
+    ) -> Result<v1::MetadataResponse, CallError> {
         let mut stub = self.connections.broker(address)?;
-        let after = self.settings.request_timeout;
         match timeout(after, stub.metadata(request)).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(CallError::from_status(address, &status)),

@@ -506,3 +506,13 @@ async fn offsets_are_looked_up_at_the_leader_also_after_it_moved() {
     let missing = offsets[2].unwrap_err().to_string();
     assert_eq!(missing, "orders/7: UNKNOWN_TOPIC_OR_PARTITION: topic orders has 1 partitions, 7 is none of them");
 }
+
+#[tokio::test]
+async fn a_broker_that_hangs_does_not_keep_a_client_from_the_others() {
+    // It takes connections, which is all that the system does for it, and never answers.
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (_, script) = start().await;
+    let addresses = format!("{},{}", hanging.local_addr().unwrap(), script.lock().unwrap().addresses[0]);
+    let client = Client::builder(addresses).request_timeout(Duration::from_secs(1)).connect().await.unwrap();
+    assert_eq!(client.cluster_id(), "scripted");
+}

@@ -11,8 +11,8 @@ use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use tempfile::TempDir;
 use tidelog_client::{
-    AdminError, CallError, Client, Compression, ConsumeError, ConsumerConfigError, IsolationLevel, NewTopic, Offset, OffsetSpec,
-    Position, ProduceError, ProducerConfigError, Record, SendError,
+    AdminError, CallError, Client, Compression, ConsumeError, ConsumerConfigError, IsolationLevel, NewTopic, Offset,
+    OffsetSpec, Position, ProduceError, ProducerConfigError, Record, SendError,
 };
 use tidelog_server::config::{ConfigError, Settings};
 use tidelog_server::{Broker, BrokerError};
