@@ -23,6 +23,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let value = record.value.as_deref().map(String::from_utf8_lossy);
         println!("{} {}", record.offset, value.unwrap_or_default());
     }
-    consumer.close().await;
+    consumer.close().await?;
     Ok(())
 }

@@ -31,6 +31,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     println!("{count} records");
-    batches.into_records().close().await;
+    batches.into_records().close().await?;
     Ok(())
 }

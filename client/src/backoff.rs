@@ -25,6 +25,12 @@ impl Backoff {
         exact.mul_f64(1.0 - SPREAD + 2.0 * SPREAD * spread.clamp(0.0, 1.0))
     }
 
+    /// Returns the wait that a broker asked for, within reason, or else the one after this many failures in a row.
+    #[must_use]
+    pub(crate) fn delay_as_asked(self, asked: Option<Duration>, failures: u32, spread: f64) -> Duration {
+        asked.map_or_else(|| self.delay(failures, spread), |asked| asked.min(ASKED_MAX))
+    }
+
     /// Returns the wait after this many failures in a row, spread by this thread's random numbers.
     #[must_use]
     pub(crate) fn random_delay(self, failures: u32) -> Duration {
@@ -41,6 +47,9 @@ impl Default for Backoff {
 /// How far a wait is moved, as a part of it.
 const SPREAD: f64 = 0.2;
 
+/// The longest wait that a broker can ask for: it may be wrong, or gone by then.
+const ASKED_MAX: Duration = Duration::from_secs(30);
+
 /// Doublings after which any wait is at its maximum; keeps the factor within its type.
 const DOUBLINGS_MAX: u32 = 20;
 
@@ -53,6 +62,13 @@ mod tests {
         let waits: Vec<u128> = (1..7).map(|failures| Backoff::DEFAULT.delay(failures, 0.5).as_millis()).collect();
         assert_eq!(waits, [100, 200, 400, 800, 1000, 1000]);
         assert_eq!(Backoff::DEFAULT.delay(u32::MAX, 0.5).as_millis(), 1000);
+    }
+
+    #[test]
+    fn a_broker_may_ask_for_another_wait_within_reason() {
+        let asked = |ms| Backoff::DEFAULT.delay_as_asked(Some(Duration::from_millis(ms)), 1, 0.5).as_millis();
+        assert_eq!((asked(7), asked(1 << 40)), (7, 30_000));
+        assert_eq!(Backoff::DEFAULT.delay_as_asked(None, 2, 0.5).as_millis(), 200);
     }
 
     #[test]

@@ -233,7 +233,7 @@ impl Shared {
                 Err(error) => error,
             };
             failures += 1;
-            let delay = error.retry_after().unwrap_or_else(|| self.backoff.random_delay(failures));
+            let delay = self.backoff.delay_as_asked(error.retry_after(), failures, fastrand::f64());
             let next_try = Instant::now() + delay;
             if !error.is_retriable() || failures > self.retries_max || next_try >= deadline {
                 return Err(error);

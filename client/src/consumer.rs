@@ -37,6 +37,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::CallError;
 use crate::client::Shared;
 
 /// Reads some partitions: a stream of records, or of batches.
@@ -182,11 +183,14 @@ impl Consumer {
     }
 
     /// Stops reading and waits until the streams are ended.
-    pub async fn close(mut self) {
+    ///
+    /// # Errors
+    /// [`CallError::Closed`] if the runtime ended the consumer's task before.
+    pub async fn close(mut self) -> Result<(), CallError> {
         self.stop();
-        if let Some(task) = self.task.take() {
-            // The task ends in no other way than by returning, or with its runtime.
-            let _ = task.await;
+        match self.task.take() {
+            Some(task) => task.await.map_err(|_| CallError::Closed),
+            None => Ok(()),
         }
     }
 

@@ -25,7 +25,7 @@
 //! while let Some(record) = consumer.next().await.transpose()? {
 //!     println!("{}: {:?}", record.offset, record.value);
 //! }
-//! consumer.close().await;
+//! consumer.close().await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -73,3 +73,8 @@ pub use tidelog_proto::api::{Acks, IsolationLevel};
 pub use tidelog_proto::batch::{Compression, DecodeLimits, Headers, RecordHeader, TimestampType};
 pub use tidelog_proto::error_code::ErrorCode;
 pub use tidelog_proto::ids::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicId, TopicName};
+
+/// The example of the README, compiled as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::{FutureExt, Stream, stream};
 use tidelog_proto::api::v1;
 use tidelog_proto::api::v1::broker_server::{Broker, BrokerServer};
@@ -17,8 +18,8 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    Acks, Backoff, Client, Compression, Consumer, ConsumerConfigError, OutOfRange, Position, Producer, Record,
-    SendError,
+    Acks, Backoff, Client, Compression, Consumer, ConsumerConfigError, IsolationLevel, OffsetSpec, OutOfRange,
+    Position, Producer, Record, SendError,
 };
 
 const TOPIC: &str = "orders";
@@ -41,6 +42,8 @@ struct Script {
     /// With how much credit each fetch stream was opened.
     first_credits: Vec<u32>,
     opened_at: Vec<u64>,
+    /// How often metadata was asked for.
+    metadata_calls: usize,
 }
 
 impl Script {
@@ -224,7 +227,8 @@ impl Broker for Scripted {
     }
 
     async fn metadata(&self, request: Request<v1::MetadataRequest>) -> Result<Response<v1::MetadataResponse>, Status> {
-        let script = self.script.lock().unwrap();
+        let mut script = self.script.lock().unwrap();
+        script.metadata_calls += 1;
         let topic = |name: String| {
             let partition = v1::PartitionMetadata {
                 partition: 0,
@@ -266,9 +270,18 @@ impl Broker for Scripted {
 
     async fn list_offsets(
         &self,
-        _: Request<v1::ListOffsetsRequest>,
+        request: Request<v1::ListOffsetsRequest>,
     ) -> Result<Response<v1::ListOffsetsResponse>, Status> {
-        Err(Status::unimplemented("not in the script"))
+        let result = match (self.not_leader(), &request.get_ref().queries[0].place) {
+            (Some(error), _) => v1::list_offsets_result::Result::Error(Box::new(error)),
+            (None, Some(v1::list_offsets_query::Place::Named(2))) => {
+                let offset = Some(self.script.lock().unwrap().log_end());
+                v1::list_offsets_result::Result::Listed(v1::ListedOffset { offset, timestamp_ms: None })
+            }
+            (None, _) => v1::list_offsets_result::Result::Listed(v1::ListedOffset::default()),
+        };
+        let results = vec![v1::ListOffsetsResult { result: Some(result) }];
+        Ok(Response::new(v1::ListOffsetsResponse { results }))
     }
 
     async fn produce_records(
@@ -324,7 +337,7 @@ async fn read_all(mut consumer: Consumer) -> Vec<u32> {
         let value = record.unwrap().value.unwrap();
         values.push(std::str::from_utf8(&value).unwrap().parse().unwrap());
     }
-    consumer.close().await;
+    consumer.close().await.unwrap();
     values
 }
 
@@ -404,7 +417,7 @@ async fn a_seek_back_gives_the_same_records_again_and_a_pause_none() {
     let rest = consumer.next_batch().await.unwrap().unwrap();
     assert_eq!(rest.records().unwrap().next().unwrap().unwrap().offset, Offset::new(8));
     assert!(consumer.seek(TOPIC, 1, Position::Start).is_err());
-    consumer.close().await;
+    consumer.close().await.unwrap();
 }
 
 #[tokio::test]
@@ -434,4 +447,62 @@ async fn what_can_never_be_sent_or_read_is_refused_at_once() {
     let consumer = client.consumer().out_of_range(OutOfRange::Latest);
     let error = consumer.assign([(TOPIC, 9, Position::End)]).build().await.unwrap_err();
     assert!(matches!(error, ConsumerConfigError::Partition { .. }));
+}
+
+#[tokio::test]
+async fn a_small_buffer_holds_the_application_back_and_loses_nothing() {
+    let (client, script) = start().await;
+    let producer = client.producer().batch_bytes(300).buffer_bytes(1_000).build().await.unwrap();
+    send_all(&producer, 1).await;
+    let mut last = None;
+    for number in 1..300_u32 {
+        last = Some(producer.send(Record::to(TOPIC).value(number.to_string())).await.unwrap());
+    }
+    assert_eq!(last.unwrap().await.unwrap().offset, Some(Offset::new(299)));
+    producer.close().await.unwrap();
+    assert_eq!(script.lock().unwrap().log_end(), 300);
+}
+
+#[tokio::test]
+async fn records_of_a_producer_that_is_dropped_are_still_sent() {
+    let (client, _script) = start().await;
+    let producer = producer(&client).await;
+    let first = producer.send(Record::to(TOPIC).value("0")).await.unwrap();
+    let second = producer.send(Record::to(TOPIC).value("1")).await.unwrap();
+    drop(producer);
+    drop(client);
+    assert_eq!(first.await.unwrap().offset, Some(Offset::new(0)));
+    assert_eq!(second.await.unwrap().offset, Some(Offset::new(1)));
+}
+
+#[tokio::test]
+async fn many_who_want_to_know_the_same_cost_one_question_or_two() {
+    let (client, script) = start().await;
+    let producer = producer(&client).await;
+    let before = script.lock().unwrap().metadata_calls;
+    let sends = (0..50).map(|number| producer.send(Record::to(TOPIC).value(number.to_string())));
+    for delivery in join_all(sends).await {
+        delivery.unwrap().await.unwrap();
+    }
+    // The first may have been asked before the others came.
+    assert!(script.lock().unwrap().metadata_calls - before <= 2);
+}
+
+#[tokio::test]
+async fn offsets_are_looked_up_at_the_leader_also_after_it_moved() {
+    let (client, script) = start().await;
+    let admin = client.admin();
+    send_all(&producer(&client).await, 3).await;
+    {
+        let mut script = script.lock().unwrap();
+        script.leader = 1;
+        script.leader_epoch = 2;
+    }
+    let latest = OffsetSpec::Latest(IsolationLevel::ReadUncommitted);
+    let listed =
+        admin.list_offsets([(TOPIC, 0, latest), (TOPIC, 0, OffsetSpec::Timestamp(9)), (TOPIC, 7, latest)]).await;
+    let offsets: Vec<_> = listed.iter().map(|listed| listed.as_ref().map(|listed| listed.offset)).collect();
+    assert_eq!(offsets[..2], [Ok(Some(Offset::new(3))), Ok(None)]);
+    let missing = offsets[2].unwrap_err().to_string();
+    assert_eq!(missing, "orders/7: UNKNOWN_TOPIC_OR_PARTITION: topic orders has 1 partitions, 7 is none of them");
 }

@@ -18,7 +18,7 @@ use tidelog_proto::ids::{PartitionId, RaftIndex, RaftTerm, TopicId};
 
 use crate::applied::{Applied, Outcome};
 use crate::journal::{self, Journal};
-use crate::log_store::{LogParts, LogStore};
+use crate::log_store::{FlushMode, LogParts, LogStore};
 use crate::tail_cache::TailBudget;
 use crate::types::{LogId, TypeConfig};
 
@@ -62,7 +62,7 @@ impl StoreBuilder<TypeConfig, LogStore, Machine, Ground> for Builder {
             reader: log.reader,
             journal: journal.handle(),
             hard_state: crate::HardState::default(),
-            durability: Durability::Synced,
+            flush_mode: FlushMode::new(Durability::Synced),
             tail_budget: TailBudget::new(self.tail_bytes_max),
         });
         let ground = Ground { _storage: storage, _journal: journal, _dir: dir };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use openraft::raft::ClientWriteResult;
-use tidelog_log::storage::LogHandle;
+use tidelog_log::storage::{Durability, LogHandle};
 use tidelog_log::{CompactionError, LogConfig, LogIdentity, LogReader, LogWriter, retention};
 use tidelog_proto::batch::{DecodeLimits, RecordBatch};
 use tidelog_proto::ids::Offset;
@@ -74,11 +74,13 @@ impl Group {
         self.replica.close().await
     }
 
-    /// Puts another configuration of the log in force, for everything that is appended from now on.
+    /// Puts another configuration of the log in force, and how far an entry must have come to count, for everything that is
+    /// appended from now on.
     ///
     /// # Errors
     /// A key out of bounds, or the log was closed.
-    pub async fn set_config(&self, config: LogConfig) -> io::Result<()> {
+    pub async fn set_config(&self, config: LogConfig, durability: Durability) -> io::Result<()> {
+        self.replica.log.flush_mode.set(durability);
         with_writer(&self.replica.log.handle, move |writer| writer.set_config(config)).await
     }
 

@@ -211,7 +211,7 @@ fn retention_moves_the_log_start_to_the_size_that_is_kept() {
             append(&group, batch(&[&"x".repeat(100)], None)).await.expect("it is taken");
         }
         let config = LogConfig { retention_bytes: Some(2000), ..small_segments() };
-        group.set_config(config.clone()).await.expect("it is within bounds");
+        group.set_config(config.clone(), Durability::Synced).await.expect("it is within bounds");
         clean_up(&group, &config).await;
         let start = group.reader().log_start_offset();
         assert!(start > Offset::new(20) && start < Offset::new(40), "{start}");

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::ops::{Bound, RangeBounds};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openraft::entry::RaftEntry;
@@ -31,6 +31,28 @@ use crate::types::{CommittedLeaderId, LogId, Membership, TypeConfig, Vote};
 /// Most bytes of entries that are read for one request to a follower.
 const READ_BYTES_MAX: u64 = 1024 * 1024;
 
+/// How far an entry must have come before its group counts it. Changes while the group runs, and then holds for what is
+/// appended from then on.
+#[derive(Debug)]
+pub(crate) struct FlushMode {
+    /// Nothing else is ordered by it.
+    is_sync_awaited: AtomicBool,
+}
+
+impl FlushMode {
+    pub(crate) fn new(durability: Durability) -> Arc<Self> {
+        Arc::new(Self { is_sync_awaited: AtomicBool::new(durability == Durability::Synced) })
+    }
+
+    pub(crate) fn set(&self, durability: Durability) {
+        self.is_sync_awaited.store(durability == Durability::Synced, Ordering::Relaxed);
+    }
+
+    fn durability(&self) -> Durability {
+        if self.is_sync_awaited.load(Ordering::Relaxed) { Durability::Synced } else { Durability::Written }
+    }
+}
+
 /// What a group's log consists of.
 pub(crate) struct LogParts {
     pub(crate) identity: LogIdentity,
@@ -39,7 +61,7 @@ pub(crate) struct LogParts {
     pub(crate) reader: LogReader,
     pub(crate) journal: JournalHandle,
     pub(crate) hard_state: HardState,
-    pub(crate) durability: Durability,
+    pub(crate) flush_mode: Arc<FlushMode>,
     pub(crate) tail_budget: Arc<TailBudget>,
 }
 
@@ -64,7 +86,7 @@ struct SharedStore {
     handle: LogHandle,
     reader: LogReader,
     journal: JournalHandle,
-    durability: Durability,
+    flush_mode: Arc<FlushMode>,
     tail: Mutex<TailCache>,
     /// Saved by the writer, and read by whoever replicates under it.
     vote: Mutex<Option<Vote>>,
@@ -91,7 +113,7 @@ impl LogStore {
     /// # Errors
     /// Its last entry could not be read.
     pub(crate) fn open(parts: LogParts) -> io::Result<Self> {
-        let LogParts { identity, environment, handle, reader, journal, hard_state, durability, tail_budget } = parts;
+        let LogParts { identity, environment, handle, reader, journal, hard_state, flush_mode, tail_budget } = parts;
         let purged = hard_state.purged.map(|mark| log_id(mark.term, mark.index));
         let end_index = reader.end_index();
         let shared = SharedStore {
@@ -100,7 +122,7 @@ impl LogStore {
             handle,
             reader,
             journal,
-            durability,
+            flush_mode,
             tail: Mutex::new(TailCache::new(tail_budget)),
             vote: Mutex::new(hard_state.vote.map(vote_of)),
             purged: Mutex::new(purged),
@@ -141,7 +163,7 @@ impl LogStore {
         let append = Append { frames, durability: Durability::Synced, completion };
         submit(&self.shared.handle, Request::Append(append)).await?;
         appended.await.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?.map_err(io::Error::other)?;
-        self.shared.note_flushed(self.end.next_index);
+        self.shared.note_flushed(self.end.next_index, Durability::Synced);
         Ok(())
     }
 
@@ -238,15 +260,15 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             frames.extend(entry.frame().cloned());
             self.shared.tail().push(entry);
         }
-        let end_index = self.end.next_index;
+        let (end_index, durability) = (self.end.next_index, self.shared.flush_mode.durability());
         let shared = Arc::clone(&self.shared);
         let completion = Box::new(move |outcome: Result<_, tidelog_log::AppendError>| {
             if outcome.is_ok() {
-                shared.note_flushed(end_index);
+                shared.note_flushed(end_index, durability);
             }
             callback.io_completed(outcome.map(drop).map_err(io::Error::other));
         });
-        let append = Append { frames, durability: self.shared.durability, completion };
+        let append = Append { frames, durability, completion };
         submit(&self.shared.handle, Request::Append(append)).await
     }
 
@@ -371,8 +393,8 @@ impl SharedStore {
     }
 
     /// Notes that every entry below `end_index` has come as far as its group wants it.
-    fn note_flushed(&self, end_index: u64) {
-        if self.durability == Durability::Synced {
+    fn note_flushed(&self, end_index: u64, durability: Durability) {
+        if durability == Durability::Synced {
             self.durable_end.fetch_max(end_index, Ordering::AcqRel);
         }
         self.tail().release(end_index);

@@ -25,7 +25,7 @@ use crate::entry::Proposal;
 use crate::group_state::{GroupState, Snapshots};
 use crate::hard_state::HardState;
 use crate::journal::JournalHandle;
-use crate::log_store::{LogParts, LogStore};
+use crate::log_store::{FlushMode, LogParts, LogStore};
 use crate::machine::Machine;
 use crate::no_peers::NoPeers;
 use crate::replica_id::ReplicaId;
@@ -56,6 +56,7 @@ pub(crate) struct ReplicaLog {
     pub(crate) identity: LogIdentity,
     pub(crate) reader: LogReader,
     pub(crate) handle: LogHandle,
+    pub(crate) flush_mode: Arc<FlushMode>,
     /// The newest term of which the leader's first entry is applied. Sent by the state machine.
     pub(crate) begun_term: watch::Sender<Option<RaftTerm>>,
 }
@@ -100,6 +101,7 @@ impl Replica {
             identity: parts.identity,
             reader: parts.reader.clone(),
             handle: parts.handle.clone(),
+            flush_mode: FlushMode::new(parts.durability),
             begun_term: watch::Sender::new(None),
         });
         let snapshots = Arc::new(Snapshots::default());
@@ -114,7 +116,7 @@ impl Replica {
             reader: parts.reader,
             journal: parts.journal,
             hard_state: parts.hard_state,
-            durability: parts.durability,
+            flush_mode: Arc::clone(&log.flush_mode),
             tail_budget: parts.tail_budget,
         });
         let mut store = store.map_err(OpenGroupError::Io)?;

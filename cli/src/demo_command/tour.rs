@@ -126,7 +126,7 @@ async fn show(
 }
 
 fn say(output: &mut Output, step: &str, facts: serde_json::Value, text: String) -> Result<(), TourError> {
-    let line = format!("{:<14}{text}", format!("{step}:"));
+    let line = format!("{:<15}{text}", format!("{step}:"));
     output.line(line, || json!({ "step": step, "facts": facts })).map_err(|error| TourError::Output(Box::new(error)))
 }
 

@@ -1,11 +1,15 @@
 //! Records of partitions: where they are, and deleting the first ones.
 
+use futures_util::{StreamExt, stream};
 use tidelog_proto::api::{self, FieldError, IsolationLevel, v1};
 use tidelog_proto::ids::{Offset, PartitionId};
 
 use super::{Admin, AdminError, Subject, only, topic_name, topic_ref};
 use crate::client::Target;
 use crate::connections::{admin_stub, broker_stub};
+
+/// Offsets that are looked up at the same time: enough to hide the delay of a network, few enough for any broker.
+const LOOKUPS_MAX: usize = 16;
 
 /// A place in a partition that is to be looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +63,17 @@ impl Admin {
             }
         })
         .await
+    }
+
+    /// Looks up many offsets, each at the leader of its partition and a few at a time; answers in the order of the queries.
+    pub async fn list_offsets<T: Into<String>>(
+        &self,
+        queries: impl IntoIterator<Item = (T, u32, OffsetSpec)>,
+    ) -> Vec<Result<ListedOffset, AdminError>> {
+        let queries: Vec<(String, u32, OffsetSpec)> =
+            queries.into_iter().map(|(topic, partition, spec)| (topic.into(), partition, spec)).collect();
+        let lookups = queries.iter().map(|(topic, partition, spec)| self.list_offset(topic, *partition, *spec));
+        stream::iter(lookups).buffered(LOOKUPS_MAX).collect().await
     }
 
     /// Deletes the records of a partition below `before`, for good, and returns its log start offset then.

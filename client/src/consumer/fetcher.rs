@@ -305,7 +305,7 @@ impl Fetcher {
         };
         let (topic, partition) = (TopicName::clone(&assignment.topic), assignment.partition);
         assignment.failures = assignment.failures.saturating_add(1);
-        let delay = error.retry_after.unwrap_or_else(|| settings.backoff.delay(assignment.failures, spread));
+        let delay = settings.backoff.delay_as_asked(error.retry_after, assignment.failures, spread);
         assignment.retry_at = now + delay;
         if error.code == Some(ErrorCode::OffsetOutOfRange) {
             match settings.out_of_range {

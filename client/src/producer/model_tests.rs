@@ -387,7 +387,7 @@ fn run(ops: &[Op], is_idempotent: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
     #[test]
     fn records_are_stored_in_order_and_once_whatever_happens(ops in proptest::collection::vec(op(), 0..200)) {

@@ -284,8 +284,8 @@ impl<T> Window<T> {
     ) -> Option<Completion<T>> {
         if !self.is_draining {
             self.is_draining = true;
-            self.failures += 1;
-            let delay = retry_after.unwrap_or_else(|| backoff.delay(self.failures, moment.spread));
+            self.failures = self.failures.saturating_add(1);
+            let delay = backoff.delay_as_asked(retry_after, self.failures, moment.spread);
             self.retry_at = moment.now + delay;
         }
         if batch.is_abandoned {

@@ -65,7 +65,6 @@ fn bounds_and_defaults_are_as_documented() {
         ("cleanup_policy", "delete", "one of compact | compact,delete | delete"),
         ("decompressed_batch_bytes_max", "67108864", "a whole number from 1024 to 67108864"),
         ("delete_retention_ms", "86400000", "a whole number from 0 to 9223372036854775807"),
-        ("flush_interval_ms", "1000", "a whole number from 1 to 3600000"),
         ("flush_mode", "commit", "one of commit | interval"),
         ("headers_max", "64", "a whole number from 0 to 4096"),
         ("index_interval_bytes", "4096", "a whole number from 512 to 67108864"),
@@ -102,7 +101,7 @@ fn defaults_are_those_of_the_engine_and_of_produce() {
 fn every_config_reaches_its_setting() {
     let defaults = TopicConfigs::default();
     let defaults = defaults.settings(&defaults);
-    for key in TopicConfigKey::ALL.iter().copied().filter(|key| *key != TopicConfigKey::FlushIntervalMs) {
+    for key in TopicConfigKey::ALL.iter().copied() {
         let other = match key.kind() {
             ConfigKind::Number { min, .. } | ConfigKind::NumberOrNone { min, .. } => (min + 7).to_string(),
             ConfigKind::Share => "0.25".to_owned(),
@@ -122,9 +121,7 @@ fn every_config_reaches_its_setting() {
     assert_eq!(settings(TopicConfigKey::RetentionBytes, "0").retention_bytes, Some(0));
     let share = settings(TopicConfigKey::MinCleanableDirtyRatio, "0.25").min_cleanable_dirty_ratio;
     assert!((share - 0.25).abs() < f64::EPSILON);
-    let interval = [set("flush_mode", "interval"), set("flush_interval_ms", "250")];
-    let interval = TopicConfigs::default().altered(&interval).unwrap().settings(&TopicConfigs::default());
-    assert_eq!(interval.flush_mode, FlushMode::Interval { flush_interval_ms: 250 });
+    assert_eq!(settings(TopicConfigKey::FlushMode, "interval").flush_mode, FlushMode::Interval);
 }
 
 #[test]

@@ -96,10 +96,7 @@ async fn open_missing(node: &Arc<Node>, wanted: &Wanted) -> bool {
 
 /// Opens a replica; `false` where it could not be opened.
 async fn open_one(node: Arc<Node>, identity: LogIdentity, replica: ReplicaId, settings: Arc<TopicSettings>) -> bool {
-    let durability = match settings.flush_mode {
-        FlushMode::Commit => Durability::Synced,
-        FlushMode::Interval { .. } => Durability::Written,
-    };
+    let durability = durability_of(&settings);
     let config = settings.log_config(&LogConfig::default());
     match node.host.open_group(identity, replica.incarnation(), config, durability).await {
         Ok(group) => {
@@ -126,7 +123,7 @@ async fn tell_settings(node: &Node, wanted: &Wanted) -> bool {
     };
     let mut has_failed = false;
     for (partition, settings) in changed {
-        match partition.group.set_config(settings.log_config(&LogConfig::default())).await {
+        match partition.group.set_config(settings.log_config(&LogConfig::default()), durability_of(&settings)).await {
             Ok(()) => partition.hosted.set_settings(settings),
             Err(error) => {
                 has_failed = true;
@@ -193,4 +190,11 @@ fn topology_of(state: &MetadataState, me: BrokerId, open: &BTreeMap<LogIdentity,
         }));
     }
     topology
+}
+
+fn durability_of(settings: &TopicSettings) -> Durability {
+    match settings.flush_mode {
+        FlushMode::Commit => Durability::Synced,
+        FlushMode::Interval => Durability::Written,
+    }
 }

@@ -96,12 +96,9 @@ topic_config_keys! {
     DeleteRetentionMs = "delete_retention_ms", Some("milliseconds"),
         ConfigKind::Number { min: 0, max: NUMBER_MAX }, ConfigValue::Number(DAY_MS),
         "How long a tombstone stays readable after the first compaction that saw it.";
-    FlushIntervalMs = "flush_interval_ms", Some("milliseconds"),
-        ConfigKind::Number { min: 1, max: HOUR_MS }, ConfigValue::Number(SECOND_MS),
-        "With flush_mode = interval, how long written records wait for their sync at most.";
     FlushMode = "flush_mode", None,
         ConfigKind::Word(&["commit", "interval"]), ConfigValue::Word("commit"),
-        "When a replica counts a record: commit, synced to its disk; interval, written and synced later: weaker.";
+        "When a replica counts a record: commit, synced to its disk; interval, written, and synced within some 10 seconds: weaker.";
     HeadersMax = "headers_max", Some("headers"),
         ConfigKind::Number { min: 0, max: HEADERS_MAX }, ConfigValue::Number(64),
         "The most headers of one record.";
@@ -135,8 +132,7 @@ topic_config_keys! {
 }
 
 /// Kafka's keys for what is called otherwise here, written with underscores.
-const ALIASES: [(&str, TopicConfigKey); 4] = [
-    ("flush_ms", TopicConfigKey::FlushIntervalMs),
+const ALIASES: [(&str, TopicConfigKey); 3] = [
     ("max_message_bytes", TopicConfigKey::BatchBytesMax),
     ("message_timestamp_after_max_ms", TopicConfigKey::TimestampAheadMaxMs),
     ("message_timestamp_type", TopicConfigKey::TimestampType),

@@ -46,10 +46,7 @@ pub enum FlushMode {
     /// When it is synced.
     Commit,
     /// When it is written; it is synced later, and a loss of power may take it.
-    Interval {
-        /// How much later at most.
-        flush_interval_ms: u64,
-    },
+    Interval,
 }
 
 impl TopicConfigs {
@@ -69,9 +66,7 @@ impl TopicConfigs {
             decompressed_batch_bytes_max: small(TopicConfigKey::DecompressedBatchBytesMax),
             delete_retention_ms: number(TopicConfigKey::DeleteRetentionMs),
             flush_mode: match value(TopicConfigKey::FlushMode) {
-                ConfigValue::Word("interval") => {
-                    FlushMode::Interval { flush_interval_ms: number(TopicConfigKey::FlushIntervalMs) }
-                }
+                ConfigValue::Word("interval") => FlushMode::Interval,
                 _ => FlushMode::Commit,
             },
             headers_max: small(TopicConfigKey::HeadersMax),
