@@ -223,3 +223,20 @@ async fn a_process_that_ends_lets_go_of_streams_that_are_open() {
     ended.await.expect("it does not wait for idle streams");
     assert_eq!(waiting.await.unwrap(), tonic::Code::Unavailable);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_watches_the_health_of_a_process_does_not_keep_it() {
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_client::HealthClient;
+
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path()).await;
+    let mut health = HealthClient::new(running.channel.clone());
+    let mut watched = health.watch(HealthCheckRequest { service: String::new() }).await.unwrap().into_inner();
+    assert_eq!(watched.message().await.unwrap().unwrap().status, 1, "serving");
+    let watching = tokio::spawn(async move { while let Ok(Some(_)) = watched.message().await {} });
+    drop(health);
+    let ended = tokio::time::timeout(Duration::from_secs(20), stop(running));
+    ended.await.expect("it does not wait for those who watch");
+    watching.await.unwrap();
+}
