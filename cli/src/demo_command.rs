@@ -18,12 +18,9 @@ use crate::{Options, Outcome};
 /// Bytes of text that are taken when nothing else is said.
 const INPUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Take a tour: start a broker, produce real text, read it back, replay a part of it, check every record.
-///
-/// The broker runs within this process and is stopped at the end. Every line of the input becomes a record, with its file
-/// as the key. Example: tidelog demo /var/log
+/// `tidelog demo`.
 #[derive(Debug, Args)]
-pub(crate) struct DemoCommand {
+pub(crate) struct Demo {
     /// Files and directories to read. By default the current directory; where it has little text, the sources of Rust
     /// crates on this machine too.
     #[arg(value_name = "PATH")]
@@ -36,7 +33,7 @@ pub(crate) struct DemoCommand {
     data_dir: Option<PathBuf>,
 }
 
-impl DemoCommand {
+impl Demo {
     pub(crate) fn run(self, options: Options) -> Result<Outcome, CommandError> {
         let input = input::read(&self.paths, self.input_bytes)?;
         let mut output = Output::new(options.output);

@@ -24,6 +24,25 @@ impl Progress {
         Self { bar: bar.with_style(style.progress_chars("=> ")) }
     }
 
+    /// Bytes of which nobody knows how many there are.
+    pub(crate) fn bytes(is_quiet: bool) -> Self {
+        Self::always(is_quiet, None, "{spinner} {binary_bytes}, {binary_bytes_per_sec}, {elapsed}")
+    }
+
+    /// Records, so many of them.
+    pub(crate) fn records(total: u64, is_quiet: bool) -> Self {
+        Self::always(is_quiet, Some(total), "[{bar:30}] {pos} of {len} records, {per_sec}, {eta} left")
+    }
+
+    fn always(is_quiet: bool, total: Option<u64>, template: &str) -> Self {
+        if is_quiet {
+            return Self { bar: ProgressBar::hidden() };
+        }
+        let style = ProgressStyle::with_template(template).expect("the template is well-formed");
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+        Self { bar: bar.with_style(style.progress_chars("=> ")) }
+    }
+
     /// Moves the bar.
     pub(crate) fn advance(&self, bytes: u64) {
         self.bar.inc(bytes);

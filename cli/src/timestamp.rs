@@ -1,6 +1,7 @@
 //! Milliseconds since 1970 as people read them.
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -38,6 +39,24 @@ fn date(days: i64) -> (i64, i64, i64) {
     (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
+/// Gives the number of days from 1970-01-01 to a date, the reverse of [`date`].
+///
+/// Source: Howard Hinnant, "chrono-compatible low-level date algorithms", `days_from_civil`.
+pub(crate) const fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+/// Gives the milliseconds since the start of 1970 UTC by this machine's clock.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +74,14 @@ mod tests {
             (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
         ] {
             assert_eq!(Timestamp(ms).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn dates_and_days_are_each_other_s_reverse() {
+        for days in (-800_000..800_000).step_by(97) {
+            let (year, month, day) = date(days);
+            assert_eq!(days_since_1970(year, month, day), days);
         }
     }
 

@@ -6,9 +6,15 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod broker;
+mod clusters;
 mod dump;
 mod export;
+mod records;
+mod replays;
 mod sample_log;
+mod serving;
 mod tidelog;
+mod topics;
 mod usage;
 mod verify;

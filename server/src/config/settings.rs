@@ -15,7 +15,7 @@ use super::nearest::nearest;
 const VARIABLE_PREFIX: &str = "TIDELOG_";
 
 /// Variables of the same prefix that are the command line's, not the broker's.
-const OTHER_VARIABLES: [&str; 3] = ["TIDELOG_BOOTSTRAP", "TIDELOG_CONTEXT", "TIDELOG_CONFIG"];
+const OTHER_VARIABLES: [&str; 4] = ["TIDELOG_BOOTSTRAP", "TIDELOG_CONTEXT", "TIDELOG_CONFIG", "TIDELOG_LOG"];
 
 /// What was set, and where. A stronger source replaces a weaker one, whatever the order in which they are read.
 #[derive(Clone, Debug, Default)]
