@@ -77,14 +77,18 @@ pub fn routes(broker: impl Broker) -> (Routes, HealthReporter) {
     let (reporter, health) = tonic_health::server::health_reporter();
     let health =
         health.max_decoding_message_size(TOOL_MESSAGE_BYTES_MAX).max_encoding_message_size(TOOL_MESSAGE_BYTES_MAX);
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .expect("descriptors are made with this program");
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let reflection = described().build_v1().expect("descriptors are made with this program");
     let reflection =
         reflection.max_decoding_message_size(TOOL_MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
-    (Routes::new(broker).add_service(health).add_service(reflection), reporter)
+    // What most tools still ask for.
+    let older = described().build_v1alpha().expect("descriptors are made with this program");
+    let older = older.max_decoding_message_size(TOOL_MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
+    (Routes::new(broker).add_service(health).add_service(reflection).add_service(older), reporter)
 }
 
 /// Serves until `stop` resolves; then accepts nothing more, and returns when every connection has ended.

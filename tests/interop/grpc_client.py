@@ -11,6 +11,7 @@ Needs grpcio, grpcio-tools, grpcio-reflection, grpcio-health-checking, kafka-pyt
 
 import argparse
 import importlib
+import json
 import pathlib
 import queue
 import signal
@@ -173,9 +174,8 @@ def start(tidelog, data_dir):
     """Starts a broker on ports of the machine's choice; gives it and its address."""
     broker = subprocess.Popen([tidelog, "serve", "--data-dir", data_dir, "--listen", "127.0.0.1:0", "--http",
                                "127.0.0.1:0", "--output", "json"], stdout=subprocess.PIPE, text=True)
-    import json
     told = json.loads(broker.stdout.readline())
-    return broker, told["grpc"]
+    return broker, told["address"]
 
 
 def main():
