@@ -66,7 +66,8 @@ impl Consume {
         // What came before a failure is written all the same.
         output.flush()?;
         ended?;
-        consumer.close().await;
+        // Nothing more is wanted of it, whatever it says.
+        drop(consumer.close().await);
         Ok(Outcome::Done)
     }
 

@@ -34,7 +34,7 @@ pub(crate) async fn topic_in_use(client: &Client, topic: &str) -> Result<TopicDe
     }
     // A consumer that asks for the topic makes the broker create it.
     let consumer = client.consumer().assign([(topic, 0, Position::End)]).build().await;
-    consumer.map_err(CommandError::ConsumerConfig)?.close().await;
+    drop(consumer.map_err(CommandError::ConsumerConfig)?.close().await);
     Ok(admin.describe_topic(topic).await?)
 }
 
