@@ -123,9 +123,16 @@ impl Produce {
 
     async fn produce(&self, options: Options, mut interrupt: Interrupt) -> Result<Outcome, CommandError> {
         let started = Instant::now();
-        let client = self.connection.connect().await?;
-        let topic = topic_in_use(&client, &self.topic).await?;
-        let producer = self.producer(&client, &topic).await?;
+        let start = async {
+            let client = self.connection.connect().await?;
+            let topic = topic_in_use(&client, &self.topic).await?;
+            self.producer(&client, &topic).await
+        };
+        let producer = tokio::select! {
+            // Nothing was read yet.
+            () = interrupt.asked() => return Ok(Outcome::Done),
+            producer = start => producer?,
+        };
         let mut chunks = self.chunks()?;
         let mut sending = Sending {
             producer: producer.clone(),

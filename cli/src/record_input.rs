@@ -9,7 +9,7 @@ use std::thread;
 use tokio::sync::mpsc;
 
 use crate::command_error::CommandError;
-use crate::input_format::{InputError, InputFormat, InputRecord};
+use crate::input_format::{InputError, InputFormat, InputRecord, find};
 
 /// Bytes that one record may take in the input: far more than any broker takes, and little enough to hold.
 const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -133,7 +133,8 @@ impl<R: Read> Input<R> {
                     break;
                 }
             }
-            if self.reader.buffer().is_empty() {
+            // What was begun may be long in coming, and those before it must not wait for it.
+            if find(self.reader.buffer(), format.record_end()).is_none() {
                 break;
             }
         }

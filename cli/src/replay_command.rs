@@ -119,13 +119,15 @@ impl Replay {
         options: Options,
         mut interrupt: Interrupt,
     ) -> Result<Outcome, CommandError> {
-        let client = self.connection.connect().await?;
         let state_path = self.state.clone().or_else(|| self.into.default_state());
-        let mut state = self.begin(&client, range, state_path.as_ref()).await?;
-        let format = output_record(self.format.as_ref(), false, options.output)?;
-        let partition_count = client.admin().describe_topic(&self.topic).await?.partitions.len();
-        let mut target = Target::open(&self.into, format, &client, partition_count, &state).await?;
-        let mut merge = Merge::start(&client, &self.topic, &state).await?;
+        let start = self.start(range, options, state_path.as_ref());
+        let (mut state, mut target, mut merge) = tokio::select! {
+            // Nothing was replayed yet.
+            () = interrupt.asked() => {
+                return Err(CommandError::Replay(ReplayError::Interrupted { records: 0, state: None }));
+            }
+            started = start => started?,
+        };
         let progress = Progress::records(state.left(), options.quiet);
         let (started, mut noted) = (Instant::now(), Instant::now());
         let mut pacer = Pacer::new(self.speed, self.rate);
@@ -173,6 +175,23 @@ impl Replay {
         }
         self.report(records, bytes, options)?;
         Ok(Outcome::Done)
+    }
+
+    /// Finds what is to be replayed, and opens both ends.
+    async fn start(
+        &self,
+        range: OffsetRange,
+        options: Options,
+        state_path: Option<&PathBuf>,
+    ) -> Result<(ReplayState, Target, Merge), CommandError> {
+        let client = self.connection.connect().await?;
+        let state = self.begin(&client, range, state_path).await?;
+        let format = output_record(self.format.as_ref(), false, options.output)?;
+        let partition_count = client.admin().describe_topic(&self.topic).await?.partitions.len();
+        let merge = Merge::start(&client, &self.topic, &state).await?;
+        // A file is made last: a start that fails leaves none.
+        let target = Target::open(&self.into, format, &client, partition_count, &state).await?;
+        Ok((state, target, merge))
     }
 
     /// Finds what is to be replayed: what is left of an earlier replay, or all of the range.

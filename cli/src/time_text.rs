@@ -25,7 +25,9 @@ impl TimeText {
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
             return text.parse().ok().map(Self::At);
         }
-        let Some((date, time)) = text.split_once(['T', 't', ' ']) else { return date_ms(text).map(Self::At) };
+        let Some((date, time)) = text.split_once(['T', 't', ' ']) else {
+            return date_ms(text).map(Self::At);
+        };
         let (time, zone_ms) = split_zone(time)?;
         Some(Self::At(date_ms(date)? + time_ms(time)? - zone_ms))
     }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::json;
-use tidelog_client::{Admin, ConfigSource, PartitionDescription, TopicDescription};
+use tidelog_client::{Admin, BrokerId, ConfigSource, PartitionDescription, TopicDescription};
 
 use crate::byte_text::ByteCount;
 use crate::command_error::CommandError;
@@ -67,7 +67,7 @@ fn object(topic: &TopicDescription, partition: &PartitionDescription) -> serde_j
         "type": "partition",
         "topic": topic.name.as_str(),
         "partition": partition.partition.get(),
-        "leader": partition.leader.map(tidelog_client::BrokerId::get),
+        "leader": partition.leader.map(BrokerId::get),
         "leader_epoch": partition.leader_epoch.get(),
         "replicas": partition.replicas.iter().map(|replica| replica.get()).collect::<Vec<_>>(),
         "log_start_offset": replica.map(|replica| replica.log_start_offset.get()),

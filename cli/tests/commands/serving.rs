@@ -77,21 +77,13 @@ fn what_keeps_a_broker_from_starting_is_said() {
 
     let file = dir.path().join("tidelog.toml");
     fs::write(&file, "lisen = 'x'\n").unwrap();
-    let text = refused(&|command| {
-        command.arg("--config").arg(&file);
-    });
+    let text = refused(&|command| _ = command.arg("--config").arg(&file));
     assert!(text.contains("there is no config lisen, nearest is listen; tidelog config print-default"), "{text}");
-    let text = refused(&|command| {
-        command.args(["--config", "/does/not/exist"]);
-    });
+    let text = refused(&|command| _ = command.args(["--config", "/does/not/exist"]));
     assert!(text.contains("/does/not/exist: No such file"), "{text}");
-    let text = refused(&|command| {
-        command.env("TIDELOG_NODE", "1");
-    });
+    let text = refused(&|command| _ = command.env("TIDELOG_NODE", "1"));
     assert!(text.contains("TIDELOG_NODE: there is no config node, nearest is node_id"), "{text}");
-    let text = refused(&|command| {
-        command.env("TIDELOG_LOG", "=,=x=");
-    });
+    let text = refused(&|command| _ = command.env("TIDELOG_LOG", "=,=x="));
     assert!(text.contains("TIDELOG_LOG is \"=,=x=\", which is no filter"), "{text}");
 }
 
