@@ -189,6 +189,7 @@ fn of_the_topic() -> Vec<Row> {
     let ahead = i64::try_from(now).expect("for long") + 2 * 3_600_000;
     let record = NewRecord { timestamp: 1_700_000_000_000, key: Some(b"k"), ..NewRecord::default() };
     let headers = [RecordHeader { key: "h", value: None }; 65];
+    let large = one_record(&NewRecord { value: Some(&vec![0; 2 << 20]), ..record });
     let of_size = |bytes: usize| {
         let empty = one_record(&NewRecord { value: Some(&[0; 500]), ..record }).len() - 500;
         let value = vec![0; bytes - empty];
@@ -204,7 +205,7 @@ fn of_the_topic() -> Vec<Row> {
             host.stored(SMALL, 0, 1);
             host.produce(by_name(SMALL), 0, largest).await
         }),
-        refused_by(PLAIN, "2 MiB where 1 MiB is the default", too_large, of_size(2 << 20)),
+        refused_by(PLAIN, "2 MiB where 1 MiB is the default", too_large, large),
         refused(
             "a timestamp two hours ahead",
             ErrorCode::InvalidTimestamp,

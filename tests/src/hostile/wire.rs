@@ -5,12 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame};
 use tidelog_proto::error_code::ErrorCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, Request};
-use tonic::codegen::{Body as HttpBody, Service};
+use tonic::codegen::Service;
 use tonic::{Code, Status};
 
 use super::host::Host;
@@ -122,8 +123,8 @@ impl HttpBody for Part {
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<tonic::codegen::http_body::Frame<Bytes>, Self::Error>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(tonic::codegen::http_body::Frame::data(bytes))))
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 }
 
