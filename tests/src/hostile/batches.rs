@@ -56,9 +56,7 @@ fn refused(what: &str, code: ErrorCode, batch: impl Into<Bytes>) -> Row {
 
 fn refused_by(topic: &'static str, what: &str, must: Seen, batch: impl Into<Bytes>) -> Row {
     let batch = batch.into();
-    Row::new(format!("Produce of {what}"), must, async move |host: &Host| {
-        host.produce(by_name(topic), 0, batch).await
-    })
+    Row::new(format!("Produce of {what}"), must, async move |host: &Host| host.produce(by_name(topic), 0, batch).await)
 }
 
 /// A good batch with other bytes in its header, under a true CRC.

@@ -75,15 +75,17 @@ fn positions() -> Vec<Row> {
         row("from a place of no name", invalid(), at(Some(Position::Named(9)))),
         row("from offset 2^63", invalid().of_limit("offset"), at(Some(Position::Offset(TOO_LARGE)))),
         row("from 2^63 - 1", body(ErrorCode::OffsetOutOfRange), at(Some(Position::Offset(TOO_LARGE - 1)))),
-        row("until 2^63", invalid().of_limit("end_offset"), v1::FetchOpen {
-            end_offset: Some(TOO_LARGE),
-            ..from_start()
-        }),
+        row(
+            "until 2^63",
+            invalid().of_limit("end_offset"),
+            v1::FetchOpen { end_offset: Some(TOO_LARGE), ..from_start() },
+        ),
         row("at an isolation of no meaning", invalid(), v1::FetchOpen { isolation_level: 9, ..from_start() }),
-        row("to an end before the position", Seen::Answered, v1::FetchOpen {
-            end_offset: Some(0),
-            ..at(Some(Position::Offset(1)))
-        }),
+        row(
+            "to an end before the position",
+            Seen::Answered,
+            v1::FetchOpen { end_offset: Some(0), ..at(Some(Position::Offset(1))) },
+        ),
     ]
 }
 
@@ -97,33 +99,40 @@ fn against_the_rules() -> Vec<Row> {
     let seek = v1::FetchSeek { position: None, ..Default::default() };
     vec![
         row("with more credit than fits", credit(), vec![granted(u32::MAX, vec![])]),
-        row("with credit that adds up to too much", credit(), vec![granted(i32::MAX.unsigned_abs(), vec![]), granted(
-            1,
-            vec![],
-        )]),
+        row(
+            "with credit that adds up to too much",
+            credit(),
+            vec![granted(i32::MAX.unsigned_abs(), vec![]), granted(1, vec![])],
+        ),
         row("with the same number opened twice", invalid(), vec![granted(0, vec![open_first(), open_first()])]),
         row("with a command without a body", invalid(), vec![granted(0, vec![v1::FetchCommand::default()])]),
-        row("of 1001 partitions", body(ErrorCode::InvalidRequest).of_limit("fetch_partitions_max"), vec![granted(
-            0,
-            (0..=1000).map(|fetch_id| open(fetch_id, PLAIN, 0, earliest())).collect(),
-        )]),
-        row("with a seek to nowhere", body(ErrorCode::InvalidRequest), vec![granted(
-            0,
-            vec![open_first(), command(1, Command::Seek(seek))],
-        )]),
-        row("with a seek past the end", body(ErrorCode::OffsetOutOfRange), vec![granted(
-            0,
-            vec![
-                open_first(),
-                command(
-                    1,
-                    Command::Seek(v1::FetchSeek {
-                        position: Some(v1::fetch_seek::Position::Offset(1 << 40)),
-                        ..Default::default()
-                    }),
-                ),
-            ],
-        )]),
+        row(
+            "of 1001 partitions",
+            body(ErrorCode::InvalidRequest).of_limit("fetch_partitions_max"),
+            vec![granted(0, (0..=1000).map(|fetch_id| open(fetch_id, PLAIN, 0, earliest())).collect())],
+        ),
+        row(
+            "with a seek to nowhere",
+            body(ErrorCode::InvalidRequest),
+            vec![granted(0, vec![open_first(), command(1, Command::Seek(seek))])],
+        ),
+        row(
+            "with a seek past the end",
+            body(ErrorCode::OffsetOutOfRange),
+            vec![granted(
+                0,
+                vec![
+                    open_first(),
+                    command(
+                        1,
+                        Command::Seek(v1::FetchSeek {
+                            position: Some(v1::fetch_seek::Position::Offset(1 << 40)),
+                            ..Default::default()
+                        }),
+                    ),
+                ],
+            )],
+        ),
     ]
 }
 
@@ -162,15 +171,16 @@ fn left_alone() -> Vec<Row> {
                 }
             }
         }),
-        Row::new("Fetch of everything a thousand times, which nobody reads", Seen::Answered, async move |host: &Host| {
-            let start = v1::FetchSeek {
-                position: Some(v1::fetch_seek::Position::Offset(0)),
-                ..Default::default()
-            };
-            let mut requests = vec![granted(i32::MAX.unsigned_abs(), vec![from_start()])];
-            requests.extend((0..1000).map(|_| granted(0, vec![command(1, Command::Seek(start))])));
-            host.fetch(requests).await.map_or_else(|status| Seen::of_status(&status), |_| Seen::Answered)
-        }),
+        Row::new(
+            "Fetch of everything a thousand times, which nobody reads",
+            Seen::Answered,
+            async move |host: &Host| {
+                let start = v1::FetchSeek { position: Some(v1::fetch_seek::Position::Offset(0)), ..Default::default() };
+                let mut requests = vec![granted(i32::MAX.unsigned_abs(), vec![from_start()])];
+                requests.extend((0..1000).map(|_| granted(0, vec![command(1, Command::Seek(start))])));
+                host.fetch(requests).await.map_or_else(|status| Seen::of_status(&status), |_| Seen::Answered)
+            },
+        ),
         Row::new("Fetch half-closed with records to push", Seen::Answered, async move |host: &Host| {
             let request = granted(i32::MAX.unsigned_abs(), vec![from_start()]);
             let mut pushed = host.broker().fetch(stream::iter([request])).await.expect("it opens").into_inner();
@@ -201,19 +211,18 @@ fn plain_records() -> Vec<Row> {
         row("from nowhere", invalid(), at(None)),
         row("from no place by name", invalid(), at(Some(RecordsPosition::Named(0)))),
         row("from offset 2^63", invalid().of_limit("offset"), at(Some(RecordsPosition::Offset(TOO_LARGE)))),
-        row("until 2^63", invalid().of_limit("end_offset"), v1::FetchRecordsRequest {
-            end_offset: Some(TOO_LARGE),
-            ..from_start()
-        }),
-        row("at an isolation of no meaning", invalid(), v1::FetchRecordsRequest {
-            isolation_level: 9,
-            ..from_start()
-        }),
+        row(
+            "until 2^63",
+            invalid().of_limit("end_offset"),
+            v1::FetchRecordsRequest { end_offset: Some(TOO_LARGE), ..from_start() },
+        ),
+        row("at an isolation of no meaning", invalid(), v1::FetchRecordsRequest { isolation_level: 9, ..from_start() }),
         row("from beyond the end", body(ErrorCode::OffsetOutOfRange), at(Some(RecordsPosition::Offset(1 << 40)))),
-        row("to an end before the position", Seen::Nothing, v1::FetchRecordsRequest {
-            end_offset: Some(0),
-            ..at(Some(RecordsPosition::Offset(1)))
-        }),
+        row(
+            "to an end before the position",
+            Seen::Nothing,
+            v1::FetchRecordsRequest { end_offset: Some(0), ..at(Some(RecordsPosition::Offset(1))) },
+        ),
     ]
 }
 

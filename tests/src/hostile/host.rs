@@ -12,6 +12,7 @@ use tidelog_proto::api::v1::admin_client::AdminClient;
 use tidelog_proto::api::v1::broker_client::BrokerClient;
 use tidelog_server::Broker;
 use tidelog_server::config::Settings;
+use tokio::sync::oneshot;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
@@ -65,6 +66,12 @@ impl Host {
         host.create(PLAIN, 2, &[]).await;
         host.create(COMPACTED, 1, &[("cleanup_policy", "compact")]).await;
         host.create(SMALL, 1, &[("batch_bytes_max", &SMALL_BATCH_BYTES.to_string())]).await;
+        let led = async {
+            while !host.is_led().await {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, led).await.expect("every partition gets a leader");
         host
     }
 
@@ -135,8 +142,9 @@ impl Host {
     }
 
     /// Opens a `Fetch` stream that sends these requests and stays open.
-    pub(super) async fn fetch(&self, requests: Vec<v1::FetchRequest>) -> Result<Streaming<v1::FetchResponse>, Status> {
-        Ok(self.broker().fetch(and_then_nothing(requests)).await?.into_inner())
+    pub(super) async fn fetch(&self, requests: Vec<v1::FetchRequest>) -> Result<Pushed, Status> {
+        let (requests, hold) = and_then_nothing(requests);
+        Ok(Pushed { responses: self.broker().fetch(requests).await?.into_inner(), _hold: hold })
     }
 
     /// Checks that nothing is stored that should not be, and that good requests are served.
@@ -157,7 +165,8 @@ impl Host {
         assert_eq!(listed, [(COMPACTED, 1), (PLAIN, 2), (SMALL, 1)], "after: {after}");
     }
 
-    async fn check_ends(&self, after: &str) {
+    /// Looks up the high watermark of every partition.
+    async fn list_ends(&self) -> Vec<v1::ListOffsetsResult> {
         let query = |(topic, partition): (&str, u32)| v1::ListOffsetsQuery {
             topic: Some(by_name(topic)),
             partition,
@@ -165,8 +174,17 @@ impl Host {
         };
         let request =
             v1::ListOffsetsRequest { queries: PARTITIONS.into_iter().map(query).collect(), isolation_level: 0 };
-        let listed = self.broker().list_offsets(request).await.expect(after).into_inner();
-        for (partition, result) in PARTITIONS.into_iter().zip(listed.results) {
+        self.broker().list_offsets(request).await.expect("it answers").into_inner().results
+    }
+
+    async fn is_led(&self) -> bool {
+        let is_listed =
+            |result: v1::ListOffsetsResult| matches!(result.result, Some(v1::list_offsets_result::Result::Listed(_)));
+        self.list_ends().await.into_iter().all(is_listed)
+    }
+
+    async fn check_ends(&self, after: &str) {
+        for (partition, result) in PARTITIONS.into_iter().zip(self.list_ends().await) {
             let Some(v1::list_offsets_result::Result::Listed(found)) = result.result else {
                 panic!("after: {after}: {result:?}")
             };
@@ -237,9 +255,26 @@ async fn connect(address: SocketAddr) -> Channel {
     endpoint.connect().await.expect("it listens")
 }
 
-/// Sends these and stays open.
-pub(super) fn and_then_nothing<T: Send + 'static>(requests: Vec<T>) -> impl Stream<Item = T> + Send + 'static {
-    stream::iter(requests).chain(stream::pending())
+/// A `Fetch` stream that stays open until this is dropped.
+pub(super) struct Pushed {
+    responses: Streaming<v1::FetchResponse>,
+    _hold: oneshot::Sender<()>,
+}
+
+impl Pushed {
+    pub(super) async fn message(&mut self) -> Result<Option<v1::FetchResponse>, Status> {
+        self.responses.message().await
+    }
+}
+
+/// Sends these and stays open until the other half is dropped. A stream that never ends would never let its call go: the
+/// client resets a call when both of its sides are dropped, and has the sending one itself.
+pub(super) fn and_then_nothing<T: Send + 'static>(
+    requests: Vec<T>,
+) -> (impl Stream<Item = T> + Send + 'static, oneshot::Sender<()>) {
+    let (hold, held) = oneshot::channel();
+    let nothing = stream::once(held).filter_map(|_| std::future::ready(None));
+    (stream::iter(requests).chain(nothing), hold)
 }
 
 /// Counts the sockets of this process that belong to connections with the broker: other tests have their own.
@@ -263,18 +298,8 @@ pub(super) fn by_name(name: &str) -> v1::TopicRef {
 }
 
 /// A command that opens a partition.
-pub(super) fn open(
-    fetch_id: u32,
-    topic: &str,
-    partition: u32,
-    position: v1::fetch_open::Position,
-) -> v1::FetchCommand {
-    let open = v1::FetchOpen {
-        topic: Some(by_name(topic)),
-        partition,
-        position: Some(position),
-        ..Default::default()
-    };
+pub(super) fn open(fetch_id: u32, topic: &str, partition: u32, position: v1::fetch_open::Position) -> v1::FetchCommand {
+    let open = v1::FetchOpen { topic: Some(by_name(topic)), partition, position: Some(position), ..Default::default() };
     v1::FetchCommand { fetch_id, command: Some(v1::fetch_command::Command::Open(open)) }
 }
 

@@ -35,14 +35,18 @@ pub(super) fn rows() -> Vec<Row> {
             let request = v1::MetadataRequest { topics, all_topics: true, ..Default::default() };
             answered(host.broker().metadata(request).await)
         }),
-        Row::new("Metadata that would create a topic", body(ErrorCode::UnknownTopicOrPartition), async |host: &Host| {
-            let topics = vec![by_name("nowhere")];
-            let request = v1::MetadataRequest { topics, allow_auto_topic_creation: true, ..Default::default() };
-            match host.broker().metadata(request).await {
-                Ok(answer) => Seen::of_body(answer.into_inner().topics[0].error.as_ref()),
-                Err(status) => Seen::of_status(&status),
-            }
-        }),
+        Row::new(
+            "Metadata that would create a topic",
+            body(ErrorCode::UnknownTopicOrPartition),
+            async |host: &Host| {
+                let topics = vec![by_name("nowhere")];
+                let request = v1::MetadataRequest { topics, allow_auto_topic_creation: true, ..Default::default() };
+                match host.broker().metadata(request).await {
+                    Ok(answer) => Seen::of_body(answer.into_inner().topics[0].error.as_ref()),
+                    Err(status) => Seen::of_status(&status),
+                }
+            },
+        ),
         Row::new("a thousand producer ids, none of which is used", Seen::Answered, async |host: &Host| {
             for _ in 0..1000 {
                 if let Err(status) = host.broker().init_producer_id(v1::InitProducerIdRequest {}).await {

@@ -42,14 +42,8 @@ const CALLS: [Call; 12] = [
 ];
 
 /// The calls about one partition.
-const WITH_PARTITION: [Call; 6] = [
-    Call::Produce,
-    Call::Fetch,
-    Call::ListOffsets,
-    Call::ProduceRecords,
-    Call::FetchRecords,
-    Call::DeleteRecords,
-];
+const WITH_PARTITION: [Call; 6] =
+    [Call::Produce, Call::Fetch, Call::ListOffsets, Call::ProduceRecords, Call::FetchRecords, Call::DeleteRecords];
 
 /// A topic that is not one: what it is, what it looks like, what is wrong with it, and the limit that it passes.
 fn bad_topics() -> Vec<(&'static str, v1::TopicRef, ErrorCode, Option<&'static str>)> {

@@ -104,14 +104,6 @@ fn plain_records() -> Vec<Row> {
                 ..request(vec![v1::NewRecord { key: None, ..record() }])
             },
         ),
-        row(
-            "of 60,000 records for a topic that nobody knows, whose name is long",
-            body(ErrorCode::UnknownTopicOrPartition),
-            v1::ProduceRecordsRequest {
-                topic: Some(by_name(&"x".repeat(249))),
-                ..request(vec![v1::NewRecord::default(); 60_000])
-            },
-        ),
     ]
 }
 

@@ -29,40 +29,51 @@ pub(super) fn rows() -> Vec<Row> {
             producer.store(0, 0).await;
             producer.send(0, 2).await
         }),
-        Row::new("a sequence of another's", body(ErrorCode::OutOfOrderSequence), async |host: &Host| {
-            let producer = Producer::new(host).await;
-            producer.store(0, 0).await;
-            producer.send(0, u32::try_from(i32::MAX).expect("positive")).await
-        }),
+        Row::new(
+            "a sequence just before the first, around the end of all numbers",
+            body(ErrorCode::DuplicateSequence),
+            async |host: &Host| {
+                let producer = Producer::new(host).await;
+                producer.store(0, 0).await;
+                producer.send(0, u32::try_from(i32::MAX).expect("positive")).await
+            },
+        ),
         Row::new("a batch that is sent twice is there once", Seen::Answered, async |host: &Host| {
             let producer = Producer::new(host).await;
             producer.store(0, 0).await;
             producer.send(0, 0).await
         }),
-        Row::new("a batch of too long ago to say where it is", body(ErrorCode::DuplicateSequence), async |host: &Host| {
-            let producer = Producer::new(host).await;
-            for sequence in 0..=REMEMBERED {
-                producer.store(0, sequence).await;
-            }
-            producer.send(0, 0).await
-        }),
+        Row::new(
+            "a batch of too long ago to say where it is",
+            body(ErrorCode::DuplicateSequence),
+            async |host: &Host| {
+                let producer = Producer::new(host).await;
+                for sequence in 0..=REMEMBERED {
+                    producer.store(0, sequence).await;
+                }
+                producer.send(0, 0).await
+            },
+        ),
         Row::new("a batch of an older epoch", body(ErrorCode::InvalidProducerEpoch), async |host: &Host| {
             let producer = Producer::new(host).await;
             producer.store(1, 0).await;
             producer.send(0, 0).await
         }),
-        Row::new("a newer epoch that does not begin with 0", body(ErrorCode::OutOfOrderSequence), async |host: &Host| {
-            let producer = Producer::new(host).await;
-            producer.store(0, 0).await;
-            producer.send(1, 1).await
-        }),
+        Row::new(
+            "a newer epoch that does not begin with 0",
+            body(ErrorCode::OutOfOrderSequence),
+            async |host: &Host| {
+                let producer = Producer::new(host).await;
+                producer.store(0, 0).await;
+                producer.send(1, 1).await
+            },
+        ),
         Row::new("a good batch behind a refused one", body(ErrorCode::OutOfOrderSequence), async |host: &Host| {
             let producer = Producer::new(host).await;
             producer.store(0, 0).await;
             let batches = vec![producer.batch(0, 5), producer.batch(0, 1)];
             // The first fails; the second would leave a gap where the first is sent again.
-            host.produce_request(v1::ProduceRequest { batches: batches.into_iter().rev().collect(), ..Default::default() })
-                .await
+            host.produce_request(v1::ProduceRequest { batches, ..Default::default() }).await
         }),
     ]
 }

@@ -10,8 +10,8 @@ use tidelog_proto::error_code::ErrorCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::body::Body;
-use tonic::codegen::http::{HeaderMap, Request};
 use tonic::codegen::Service;
+use tonic::codegen::http::{HeaderMap, Request};
 use tonic::{Code, Status};
 
 use super::host::Host;
@@ -105,10 +105,13 @@ fn not_http2() -> Vec<Row> {
         closes("a continuation of nothing", connection(&[frame(CONTINUATION, END_HEADERS, 1, &[])])),
         closes("headers that cannot be decoded", connection(&[frame(HEADERS, END_HEADERS, 1, &[0xff; 100])])),
         closes("headers without an end", connection(&flood.collect::<Vec<_>>())),
-        closes("a window past its end", connection(&[
-            frame(WINDOW_UPDATE, 0, 0, &window.to_be_bytes()),
-            frame(WINDOW_UPDATE, 0, 0, &window.to_be_bytes()),
-        ])),
+        closes(
+            "a window past its end",
+            connection(&[
+                frame(WINDOW_UPDATE, 0, 0, &window.to_be_bytes()),
+                frame(WINDOW_UPDATE, 0, 0, &window.to_be_bytes()),
+            ]),
+        ),
         closes("2000 calls that are reset at once", connection(&resets.collect::<Vec<_>>())),
     ]
 }
@@ -120,10 +123,7 @@ impl HttpBody for Part {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 }
@@ -214,13 +214,16 @@ fn not_protobuf() -> Vec<Row> {
     });
     vec![
         sends("of bytes that are no message", internal(), METADATA, message(&[0xff; 50])),
-        sends("with a field of a length that never ends", internal(), METADATA, message(&[
-            10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-        ])),
+        sends(
+            "with a field of a length that never ends",
+            internal(),
+            METADATA,
+            message(&[10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+        ),
         sends("with a field longer than its message", internal(), METADATA, message(&[10, 100, 1, 2])),
         sends("with a field of another type", internal(), METADATA, message(&[8, 1])),
         sends("with a name that is no text", internal(), METADATA, message(&[10, 4, 18, 2, 0xff, 0xfe])),
-        sends("with messages within messages", internal(), METADATA, message(&deep)),
+        sends("with an id of messages within messages", Seen::Answered, METADATA, message(&deep)),
         sends("with field 0", internal(), METADATA, message(&[2, 0])),
         sends("with unknown fields only", Seen::Answered, METADATA, message(&[0xf8, 0x07, 1].repeat(1000))),
     ]
