@@ -71,8 +71,8 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new("a good batch behind a refused one", body(ErrorCode::OutOfOrderSequence), async |host: &Host| {
             let producer = Producer::new(host).await;
             producer.store(0, 0).await;
-            let batches = vec![producer.batch(0, 5), producer.batch(0, 1)];
-            // The first fails; the second would leave a gap where the first is sent again.
+            let batches = vec![producer.batch(0, 5), producer.batch(0, 6)];
+            // The first leaves a gap; the second follows it, and nothing that is stored.
             host.produce_request(v1::ProduceRequest { batches, ..Default::default() }).await
         }),
     ]
