@@ -68,7 +68,7 @@ pub(super) fn rows() -> Vec<Row> {
                 producer.send(1, 1).await
             },
         ),
-        Row::new("a good batch behind a refused one", body(ErrorCode::OutOfOrderSequence), async |host: &Host| {
+        Row::new("a good batch behind a refused one", body(ErrorCode::NotLeader), async |host: &Host| {
             let producer = Producer::new(host).await;
             producer.store(0, 0).await;
             let batches = vec![producer.batch(0, 5), producer.batch(0, 6)];
