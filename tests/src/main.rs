@@ -7,6 +7,7 @@
 mod descriptors;
 mod end_to_end;
 mod format_document;
+mod hostile;
 mod interop;
 mod log_crash;
 mod log_damage;

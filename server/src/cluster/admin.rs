@@ -15,9 +15,11 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use tidelog_proto::api::v1;
 use tidelog_proto::api::v1::admin_server::{Admin, AdminServer};
+use tidelog_proto::api::{TopicSelector, v1};
 use tidelog_proto::error_code::ErrorCode;
+use tidelog_proto::ids::TopicId;
+use tidelog_raft::metadata::MetadataState;
 use tonic::{Request, Response, Status};
 
 use super::Node;
@@ -129,16 +131,22 @@ fn check_count(field: &str, count: usize) -> Result<(), Status> {
     Err(reply_error::passed_limit(format!("{field} has {count} items"), limit))
 }
 
-/// Refuses a call that is about the same thing twice.
-fn check_distinct<T: Eq + Hash>(field: &str, items: impl Iterator<Item = T>) -> Result<(), Status> {
+/// Refuses a call that is about the same thing twice. `None` is about nothing, and is refused where it stands.
+fn check_distinct<T: Eq + Hash>(field: &str, items: impl Iterator<Item = Option<T>>) -> Result<(), Status> {
     let mut seen = HashSet::new();
     for (place, item) in items.enumerate() {
-        if !seen.insert(item) {
+        if item.is_some_and(|item| !seen.insert(item)) {
             let path = format!("{field}[{place}]");
             return Err(reply_error::invalid_request(format!("{path} stands in the request twice"), Some(path)));
         }
     }
     Ok(())
+}
+
+/// Gives the id of a topic that is there, so that one that is named by id and by name is known as the same.
+fn known_id(state: &MetadataState, topic: Option<&v1::TopicRef>) -> Option<TopicId> {
+    let selector = TopicSelector::from_field(topic).ok()?;
+    state.select(&selector).map(|topic| topic.id)
 }
 
 fn invalid(field: String, message: impl Into<String>) -> v1::Error {

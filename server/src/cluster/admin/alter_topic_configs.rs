@@ -5,7 +5,7 @@ use tidelog_raft::metadata::{ConfigChange, MetadataCommand};
 use tonic::Status;
 
 use super::super::{Node, describe};
-use super::{check_count, invalid};
+use super::{check_count, check_distinct, invalid, known_id};
 
 /// Answers one call. The configs of each topic are changed for themselves, all of them or none.
 pub(super) async fn alter_topic_configs(
@@ -13,6 +13,8 @@ pub(super) async fn alter_topic_configs(
     request: v1::AlterTopicConfigsRequest,
 ) -> Result<v1::AlterTopicConfigsResponse, Status> {
     check_count("topics", request.topics.len())?;
+    let state = node.metadata.state().borrow().clone();
+    check_distinct("topics", request.topics.iter().map(|topic| known_id(&state, topic.topic.as_ref())))?;
     let mut results = Vec::with_capacity(request.topics.len());
     for (place, topic) in request.topics.into_iter().enumerate() {
         let error = alter(node, place, topic, request.validate_only).await.err();

@@ -7,7 +7,7 @@ use tidelog_raft::metadata::{MetadataCommand, MetadataLimit, place};
 use tonic::Status;
 
 use super::super::{Node, describe};
-use super::check_count;
+use super::{check_count, check_distinct, known_id};
 
 /// Answers one call. Each topic gets its partitions for itself.
 pub(super) async fn create_partitions(
@@ -15,6 +15,8 @@ pub(super) async fn create_partitions(
     request: v1::CreatePartitionsRequest,
 ) -> Result<v1::CreatePartitionsResponse, Status> {
     check_count("topics", request.topics.len())?;
+    let state = node.metadata.state().borrow().clone();
+    check_distinct("topics", request.topics.iter().map(|topic| known_id(&state, topic.topic.as_ref())))?;
     let mut results = Vec::with_capacity(request.topics.len());
     for (place, topic) in request.topics.iter().enumerate() {
         let error = create(node, place, topic, request.validate_only).await.err();

@@ -15,7 +15,7 @@ pub(super) async fn create_topics(
     request: v1::CreateTopicsRequest,
 ) -> Result<v1::CreateTopicsResponse, Status> {
     check_count("topics", request.topics.len())?;
-    check_distinct("topics", request.topics.iter().map(|topic| &topic.name))?;
+    check_distinct("topics", request.topics.iter().map(|topic| Some(&topic.name)))?;
     let mut results = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let result = match create(node, topic, request.validate_only).await {

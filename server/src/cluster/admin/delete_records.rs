@@ -5,7 +5,7 @@ use tidelog_proto::ids::{Offset, PartitionId};
 use tonic::Status;
 
 use super::super::Node;
-use super::{check_count, invalid};
+use super::{check_count, check_distinct, invalid, known_id};
 use crate::fetch::locate::{find, in_time};
 use crate::reply_error;
 
@@ -15,6 +15,11 @@ pub(super) async fn delete_records(
     request: v1::DeleteRecordsRequest,
 ) -> Result<v1::DeleteRecordsResponse, Status> {
     check_count("partitions", request.partitions.len())?;
+    let state = node.metadata.state().borrow().clone();
+    let named = |partition: &v1::DeleteRecordsPartition| {
+        Some((known_id(&state, partition.topic.as_ref())?, partition.partition))
+    };
+    check_distinct("partitions", request.partitions.iter().map(named))?;
     let mut results = Vec::with_capacity(request.partitions.len());
     for (place, partition) in request.partitions.iter().enumerate() {
         let result = match delete(node, place, partition).await {
