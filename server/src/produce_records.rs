@@ -22,6 +22,9 @@ use crate::produce::admission::{self, Refusal};
 use crate::produce::log_append_time_ms;
 use crate::reply_error;
 
+/// Records of one call: one refusal that is told for each of them stays within a message.
+const RECORDS_MAX: usize = 10_000;
+
 /// The records of one partition, by their places in the request.
 type Shares = BTreeMap<u32, Vec<usize>>;
 
@@ -44,6 +47,11 @@ pub async fn produce_records(
     let topic = topic.map_err(|error| reply_error::refused_field(error, ""))?;
     if request.records.is_empty() {
         return Err(reply_error::invalid_request("records is empty", Some("records".to_owned())));
+    }
+    let count = request.records.len();
+    if count > RECORDS_MAX {
+        let limit = reply_error::limit("records_max", RECORDS_MAX as u64, Some(count as u64), false);
+        return Err(reply_error::passed_limit(format!("request has {count} records"), limit));
     }
     // Its size is taken as that of its message: records in their batch are hardly ever longer.
     let bytes = batch_cost(prost::Message::encoded_len(&request));

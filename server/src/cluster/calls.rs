@@ -72,6 +72,7 @@ async fn metadata(node: &Node, request: v1::MetadataRequest) -> Result<v1::Metad
         create_missing(node, &selectors).await;
     }
     let state = node.metadata.state().borrow().clone();
+    describe::check_partitions(&state, selectors.iter().filter_map(|selector| selector.as_ref().ok().cloned()))?;
     let topics = if request.all_topics {
         state.topics().map(|topic| describe::topic_metadata(node, topic)).collect()
     } else {

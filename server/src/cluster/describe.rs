@@ -10,7 +10,10 @@ use tidelog_proto::ids::{BrokerId, TopicId};
 use tidelog_raft::metadata::{Broker, MetadataState, Partition, Topic};
 use tidelog_raft::{ProduceError, ProposeError, ReplicatedLog};
 
+use tonic::Status;
+
 use super::Node;
+use crate::reply_error;
 
 /// Lists the registered brokers, by number.
 pub(super) fn brokers(state: &MetadataState) -> Vec<v1::BrokerAddress> {
@@ -47,6 +50,23 @@ pub(super) fn topic<'a>(state: &'a MetadataState, selector: &TopicSelector) -> R
             v1::Error::new(ErrorCode::UnknownTopicOrPartition, format!("no topic is named {name}"))
         }
     })
+}
+
+/// Partitions of one answer: more than a cluster may have, so that only who asks for the same again and again is refused.
+const PARTITIONS_MAX: usize = 100_000;
+
+/// Refuses an answer about too many partitions, before anything is made of them.
+pub(super) fn check_partitions(
+    state: &MetadataState,
+    selectors: impl Iterator<Item = TopicSelector>,
+) -> Result<(), Status> {
+    let count = |selector: TopicSelector| state.select(&selector).map_or(0, |topic| topic.partitions.len());
+    let partitions = selectors.map(count).fold(0, usize::saturating_add);
+    if partitions <= PARTITIONS_MAX {
+        return Ok(());
+    }
+    let limit = reply_error::limit("partitions_max", PARTITIONS_MAX as u64, Some(partitions as u64), false);
+    Err(reply_error::passed_limit(format!("the answer would be about {partitions} partitions"), limit))
 }
 
 /// Tells who leads a partition and who holds it.

@@ -36,8 +36,9 @@ async fn alter(node: &Node, place: usize, topic: v1::TopicConfigChanges, validat
     let changes = topic.changes.into_iter().map(|change| ConfigChange { key: change.key, value: change.value });
     let topic_id = describe::topic(&state, &selector)?.id;
     let command = MetadataCommand::AlterTopicConfigs { topic_id, changes: changes.collect() };
+    state.validate(&command).map_err(|error| v1::Error::from(&error))?;
     if validate_only {
-        return state.validate(&command).map(drop).map_err(|error| v1::Error::from(&error));
+        return Ok(());
     }
     node.metadata.propose(&command).await.map(drop).map_err(|error| describe::propose_error(&error))
 }

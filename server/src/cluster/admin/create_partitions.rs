@@ -49,8 +49,9 @@ async fn create(
         place(&state.broker_loads(), more, topic.replication_factor).map_err(|error| v1::Error::from(&error))?;
     let command =
         MetadataCommand::CreatePartitions { topic_id: topic.id, first_partition: PartitionId::new(has), assignments };
+    state.validate(&command).map_err(|error| v1::Error::from(&error))?;
     if validate_only {
-        return state.validate(&command).map(drop).map_err(|error| v1::Error::from(&error));
+        return Ok(());
     }
     node.metadata.propose(&command).await.map(drop).map_err(|error| describe::propose_error(&error))
 }

@@ -63,8 +63,9 @@ pub(in super::super) async fn create(
         assignments,
         configs: configs.collect(),
     });
+    // Most of what is wrong is told without an entry in the log.
+    state.validate(&command).map_err(|error| v1::Error::from(&error))?;
     if validate_only {
-        state.validate(&command).map_err(|error| v1::Error::from(&error))?;
         return Ok(v1::CreatedTopic { topic_id: bytes::Bytes::new(), partition_count, replication_factor });
     }
     node.metadata.propose(&command).await.map_err(|error| describe::propose_error(&error))?;

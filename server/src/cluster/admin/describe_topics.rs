@@ -16,6 +16,8 @@ pub(super) fn describe_topics(
 ) -> Result<v1::DescribeTopicsResponse, Status> {
     check_count("topics", request.topics.len())?;
     let state = node.metadata.state().borrow().clone();
+    let named = request.topics.iter().filter_map(|topic| TopicSelector::from_field(Some(topic)).ok());
+    describe::check_partitions(&state, named)?;
     let describe_one = |(place, topic): (usize, &v1::TopicRef)| {
         let selector =
             TopicSelector::from_field(Some(topic)).map_err(|error| error.into_error(&format!("topics[{place}]")));
