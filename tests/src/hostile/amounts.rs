@@ -156,6 +156,15 @@ fn items_above_the_limit() -> Vec<Row> {
             ended(host.admin().delete_records(v1::DeleteRecordsRequest { partitions }).await.map(drop))
         }),
         Row::new(
+            "ProduceRecords of 10,001 records",
+            call(ErrorCode::InvalidRequest).of_limit("records_max"),
+            async |host: &Host| {
+                let records = vec![v1::NewRecord::default(); 10_001];
+                let request = v1::ProduceRecordsRequest { topic: Some(by_name(PLAIN)), records, ..Default::default() };
+                ended(host.broker().produce_records(request).await.map(drop))
+            },
+        ),
+        Row::new(
             "Fetch of 10,001 commands in one request",
             call(ErrorCode::InvalidRequest).of_limit("commands_max"),
             async |host: &Host| {
