@@ -76,7 +76,7 @@ pub fn write(environment: &dyn Environment, path: &Path, kind: SmallFileKind, pa
 /// Reads the file at `path`; `None` where there is none.
 ///
 /// # Errors
-/// The file could not be read, or is not one that [`write`] wrote.
+/// The file could not be read, or is not one that [`write()`] wrote.
 pub fn read(
     environment: &dyn Environment,
     path: &Path,
