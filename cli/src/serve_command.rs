@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tidelog_server::Broker;
 use tidelog_server::config::{BrokerConfig, Settings};
@@ -70,6 +71,7 @@ impl Serve {
         let settings = self.settings()?;
         let config = BrokerConfig::new(&settings).map_err(CommandError::Config)?;
         start_logging()?;
+        raise_descriptor_limit();
         running::run_in_order(move |interrupt| serve(settings, config.node_id.get(), interrupt, options))
     }
 
@@ -120,6 +122,15 @@ async fn serve(
     broker.stop().await.map_err(|error| CommandError::Broker(Box::new(error)))?;
     tracing::info!("the broker has ended in order");
     Ok(Outcome::Done)
+}
+
+/// Takes as many file descriptors as the machine allows: a partition has three files open, and shells begin with room for
+/// some three hundred partitions.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, limit = limit.current, "the limit of open files stays low");
+    }
 }
 
 /// Writes what happens to the standard error, filtered by TIDELOG_LOG, or by RUST_LOG.

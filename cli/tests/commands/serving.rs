@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
@@ -150,4 +150,29 @@ fn a_second_signal_ends_a_broker_at_once() {
     // Whether the first was enough is a race; the second leaves no doubt that it ends.
     assert!(matches!(code, 0 | 1), "{code}");
     drop(consumer);
+}
+
+/// A shell began with a soft limit of 1024 open files, and a partition takes three of them.
+#[test]
+fn a_broker_has_room_for_more_files_than_a_shell_begins_with() {
+    let broker = Broker::start_in(tempfile::tempdir().unwrap(), |command| {
+        let mut limited = Command::new("sh");
+        limited
+            .args(["-c", "ulimit -Sn 100 && exec \"$0\" \"$@\""])
+            .arg(command.get_program())
+            .args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => limited.env(name, value),
+                None => limited.env_remove(name),
+            };
+        }
+        *command = limited;
+    });
+    broker.done(&["topic", "create", "many", "-p", "60"]);
+    for partition in ["0", "59"] {
+        let arguments = ["produce", "many", "--partitioner", "manual", "-p", partition, "--value", "v"];
+        broker.done(&arguments);
+    }
+    assert_eq!(broker.done(&["consume", "many", "-o", ":end"]), "v\nv\n");
 }
