@@ -6,10 +6,11 @@ mod sticky;
 
 use std::fmt::Debug;
 
-pub use key_hash::{KeyHash, murmur2};
+pub use key_hash::KeyHash;
 pub use round_robin::RoundRobin;
 pub use sticky::Sticky;
 use tidelog_proto::ids::{PartitionId, TopicName};
+pub use tidelog_proto::key_hash::murmur2;
 
 /// What a partitioner is told of a record.
 #[derive(Clone, Copy, Debug)]

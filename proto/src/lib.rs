@@ -5,6 +5,7 @@
 //! - [`frame`]: the frame around every Raft entry in a segment file
 //! - [`segment_header`]: the start of a segment file
 //! - [`error_code`]: what one process tells another went wrong
+//! - [`key_hash`]: which partition a key belongs to
 //! - [`api`]: the network API, its messages and, with the features `client` and `server`, its stubs
 //!
 //! Every decoder takes any bytes: it answers with a typed error, in time and memory bounded by what it
@@ -51,4 +52,5 @@ pub mod batch;
 pub mod error_code;
 pub mod frame;
 pub mod ids;
+pub mod key_hash;
 pub mod segment_header;

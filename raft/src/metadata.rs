@@ -62,6 +62,7 @@ mod command;
 mod error;
 mod identity;
 mod limits;
+mod nearest;
 mod outcome;
 mod placement;
 mod reply;
@@ -91,6 +92,7 @@ pub use command::{Assignment, ConfigChange, CreateTopic, MetadataCommand, Regist
 pub use error::{AssignmentError, MetadataError};
 pub use identity::{BootId, ClusterId, ClusterVersion, DirectoryId};
 pub use limits::{LimitPassed, MetadataLimit};
+pub use nearest::nearest;
 pub use outcome::{MetadataOutcome, ProducerIdBlock};
 pub use placement::{BrokerLoad, PlacementError, place};
 pub use snapshot::{Contradiction, SNAPSHOT_BYTES_MAX, SnapshotError};

@@ -24,7 +24,6 @@
 mod broker_config;
 mod error;
 mod key;
-mod nearest;
 mod print;
 mod settings;
 

@@ -50,7 +50,6 @@ mod message_scan;
 mod message_shapes;
 pub mod metrics;
 pub mod partition_table;
-mod partitioner;
 pub mod process;
 #[cfg(test)]
 mod process_tests;

@@ -8,6 +8,7 @@ use tidelog_proto::api::{Acks, TopicSelector, v1};
 use tidelog_proto::batch::{BatchBuilder, BuildError, Compression, PushError, RecordBatch, TimestampType};
 use tidelog_proto::error_code::ErrorCode;
 use tidelog_proto::ids::{Offset, PartitionId};
+use tidelog_proto::key_hash::partition_for_key;
 use tidelog_raft::AppendedBatch;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Request, Status};
@@ -17,7 +18,6 @@ use crate::hosted_partition::HostedPartition;
 use crate::in_flight::{ConnectionBudget, batch_cost};
 use crate::message_limits::BATCH_BYTES_CEILING;
 use crate::partition_table::{Placement, Topic, Topology};
-use crate::partitioner::partition_for_key;
 use crate::produce::admission::{self, Refusal};
 use crate::produce::log_append_time_ms;
 use crate::reply_error;
@@ -133,7 +133,7 @@ fn shares(topic: &Topic, request: &v1::ProduceRecordsRequest) -> Result<Shares, 
     for (place, record) in request.records.iter().enumerate() {
         let partition = match (request.partition, &record.key) {
             (Some(partition), _) => partition,
-            (None, Some(key)) => partition_for_key(key, partition_count),
+            (None, Some(key)) => partition_for_key(key, partition_count).get(),
             (None, None) => *chosen.get_or_insert_with(keyless),
         };
         shares.entry(partition).or_default().push(place);

@@ -7,9 +7,9 @@ use tidelog_proto::error_code::ErrorCode;
 use tidelog_raft::ReplicatedLog;
 use tonic::Code;
 
-use crate::partitioner::partition_for_key;
 use crate::test_logs::batch_of;
 use crate::test_server::{TestServer, topic_ref};
+use tidelog_proto::key_hash::partition_for_key;
 
 use v1::list_offsets_query::Place;
 
@@ -84,7 +84,7 @@ async fn records_go_where_their_keys_say_and_are_answered_in_their_order() {
     let records = keys.iter().map(|key| record(Some(key), key)).collect();
     let results = server.client.produce_records(produce(None, records)).await.unwrap().into_inner().results;
     for (key, result) in keys.iter().zip(&results) {
-        let partition = partition_for_key(key.as_bytes(), 4);
+        let partition = partition_for_key(key.as_bytes(), 4).get();
         assert_eq!(result.partition, Some(partition));
         if partition == 3 {
             assert_eq!(error_of(result).known_code(), Some(ErrorCode::NotLeader));

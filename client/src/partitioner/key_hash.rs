@@ -1,6 +1,7 @@
 //! By the hash of the key, as Kafka's clients do.
 
 use tidelog_proto::ids::PartitionId;
+use tidelog_proto::key_hash::partition_for_key;
 
 use super::{PartitionRequest, Partitioner, Sticky};
 
@@ -25,47 +26,16 @@ impl Partitioner for KeyHash {
     fn partition(&mut self, request: &PartitionRequest<'_>) -> PartitionId {
         match request.key {
             // Partitions without a leader count too, or keys would move whenever a leader is lost.
-            Some(key) => {
-                PartitionId::new((murmur2(key).cast_unsigned() & 0x7fff_ffff) % request.partition_count.max(1))
-            }
+            Some(key) => partition_for_key(key, request.partition_count),
             None => self.without_key.partition(request),
         }
     }
 }
 
-/// Hashes bytes as `org.apache.kafka.common.utils.Utils.murmur2` does: MurmurHash2 with its seed, 32 bits.
-#[must_use]
-pub fn murmur2(bytes: &[u8]) -> i32 {
-    const SEED: u32 = 0x9747_b28c;
-    const M: u32 = 0x5bd1_e995;
-    const R: u32 = 24;
-
-    // Java's lengths have 31 bits; no key is longer.
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    let mut hash = SEED ^ length;
-    let mut words = bytes.chunks_exact(4);
-    for word in &mut words {
-        let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
-        let mut mixed = word.wrapping_mul(M);
-        mixed ^= mixed >> R;
-        hash = hash.wrapping_mul(M) ^ mixed.wrapping_mul(M);
-    }
-    let rest = words.remainder();
-    for (place, byte) in rest.iter().enumerate() {
-        hash ^= u32::from(*byte) << (8 * place);
-    }
-    if !rest.is_empty() {
-        hash = hash.wrapping_mul(M);
-    }
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(M);
-    hash ^= hash >> 15;
-    hash.cast_signed()
-}
-
 #[cfg(test)]
 mod tests {
     use tidelog_proto::ids::TopicName;
+    use tidelog_proto::key_hash::murmur2;
 
     use super::*;
 

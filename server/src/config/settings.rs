@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use tidelog_proto::api::v1;
-use tidelog_raft::metadata::{TopicConfigKey, TopicConfigs};
+use tidelog_raft::metadata::{TopicConfigKey, TopicConfigs, nearest};
 use toml::{Table, Value};
 
 use super::error::{ConfigError, topic_key};
 use super::key::BrokerConfigKey;
-use super::nearest::nearest;
 
 /// What variables of the environment begin with.
 const VARIABLE_PREFIX: &str = "TIDELOG_";

@@ -6,6 +6,7 @@ use tidelog_log::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use tidelog_proto::batch::{BATCH_BYTES_MAX, BATCH_HEADER_BYTES};
 
 use super::value::{ConfigKind, ConfigValue};
+use crate::metadata::nearest;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -138,9 +139,6 @@ const ALIASES: [(&str, TopicConfigKey); 3] = [
     ("message_timestamp_type", TopicConfigKey::TimestampType),
 ];
 
-/// How much of an unknown key is compared; no key is half as long.
-const COMPARED_CHARS_MAX: usize = 64;
-
 impl TopicConfigKey {
     /// Finds the config that is called exactly this.
     #[must_use]
@@ -151,30 +149,10 @@ impl TopicConfigKey {
     /// Finds the config that somebody who wrote `key` may have meant: Kafka's spelling, or the fewest typing errors.
     #[must_use]
     pub fn nearest(key: &str) -> Self {
-        let folded: Vec<char> = key
-            .chars()
-            .take(COMPARED_CHARS_MAX)
-            .map(|c| if matches!(c, '.' | '-' | ' ') { '_' } else { c.to_ascii_lowercase() })
-            .collect();
-        let names = Self::ALL.iter().map(|key| (key.as_str(), *key)).chain(ALIASES);
-        let nearest = names.min_by_key(|(name, _)| edits(name, &folded));
-        nearest.map_or(Self::RetentionMs, |(_, key)| key)
+        let names = || Self::ALL.iter().map(|key| (key.as_str(), *key)).chain(ALIASES);
+        let nearest = nearest(key, names().map(|(name, _)| name));
+        names().find(|(name, _)| Some(*name) == nearest).map_or(Self::RetentionMs, |(_, key)| key)
     }
-}
-
-/// Counts the characters to add, drop or replace that make `to` of `from` (Levenshtein's distance).
-fn edits(from: &str, to: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (above, from_char) in from.chars().enumerate() {
-        let mut diagonal = above;
-        row[0] = above + 1;
-        for (column, to_char) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(from_char != *to_char);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[to.len()]
 }
 
 impl fmt::Display for TopicConfigKey {
@@ -211,13 +189,5 @@ mod tests {
         }
         let _ = TopicConfigKey::nearest(&"é".repeat(100_000));
         let _ = TopicConfigKey::nearest("");
-    }
-
-    #[test]
-    fn edits_are_counted() {
-        let chars = |text: &str| text.chars().collect::<Vec<_>>();
-        for (from, to, count) in [("", "abc", 3), ("abc", "", 3), ("kitten", "sitting", 3), ("same", "same", 0)] {
-            assert_eq!(edits(from, &chars(to)), count, "{from} {to}");
-        }
     }
 }

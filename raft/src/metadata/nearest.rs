@@ -1,17 +1,17 @@
-//! What somebody may have meant.
+//! What somebody may have meant who wrote the name of a config.
 
-/// How much of an unknown key is compared; no key is as long.
+/// How much of an unknown name is compared; no config's is as long.
 const COMPARED_CHARS_MAX: usize = 64;
 
-/// Finds the known key with the fewest typing errors; dots, hyphens and capitals are none.
-pub(super) fn nearest(key: &str, known: impl Iterator<Item = String>) -> Option<String> {
-    let folded = fold(key);
-    known.min_by_key(|name| edits(&fold(name), &folded))
+/// Finds the known name with the fewest typing errors; dots, hyphens and capitals are none. `None` where none is known.
+pub fn nearest<N: AsRef<str>>(name: &str, known: impl IntoIterator<Item = N>) -> Option<N> {
+    let folded = fold(name);
+    known.into_iter().min_by_key(|known| edits(&fold(known.as_ref()), &folded))
 }
 
-fn fold(key: &str) -> Vec<char> {
+fn fold(name: &str) -> Vec<char> {
     let plain = |c: char| if matches!(c, '.' | '-' | ' ') { '_' } else { c.to_ascii_lowercase() };
-    key.chars().take(COMPARED_CHARS_MAX).map(plain).collect()
+    name.chars().take(COMPARED_CHARS_MAX).map(plain).collect()
 }
 
 /// Counts the characters to add, drop or replace that make `to` of `from` (Levenshtein's distance).
@@ -40,6 +40,14 @@ mod tests {
             [("lisen", "listen"), ("HTTP-Listen", "http_listen"), ("topic.retention.ms", "topic.retention_ms")]
         {
             assert_eq!(nearest(key, known()).as_deref(), Some(meant));
+        }
+    }
+
+    #[test]
+    fn edits_are_counted() {
+        let chars = |text: &str| text.chars().collect::<Vec<_>>();
+        for (from, to, count) in [("", "abc", 3), ("abc", "", 3), ("kitten", "sitting", 3), ("same", "same", 0)] {
+            assert_eq!(edits(&chars(from), &chars(to)), count, "{from} {to}");
         }
     }
 }
