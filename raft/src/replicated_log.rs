@@ -64,6 +64,14 @@ pub struct Leadership {
     pub is_serving: bool,
 }
 
+impl Leadership {
+    /// Tells whether `me` has to wait for nothing: it serves, or somebody else leads.
+    #[must_use]
+    pub fn is_settled(&self, me: BrokerId) -> bool {
+        self.is_serving || self.leader.is_some_and(|leader| leader != me)
+    }
+}
+
 /// A batch on its way, or a repeat of one. Resolves when it is committed and applied.
 #[derive(Debug)]
 pub struct Pending(pub(crate) oneshot::Receiver<Result<AppendedBatch, ProduceError>>);

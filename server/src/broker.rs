@@ -48,7 +48,7 @@ impl Broker {
         };
         let node_config = node_config(&config, address, settings)?;
         let node = Node::start(environment, Arc::clone(&path), node_config).await.map_err(BrokerError::Start)?;
-        node.wait_until_reconciled().await;
+        node.wait_until_all_led().await;
         disk.look(&path).await;
         let (routes, health) = grpc_server::routes(BrokerService::new(Arc::clone(&path), Arc::new(Arc::clone(&node))));
         let routes = routes.add_service(AdminService::new(Arc::clone(&node)).into_server());

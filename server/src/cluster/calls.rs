@@ -113,7 +113,7 @@ async fn create_missing(node: &Node, selectors: &[Result<TopicSelector, v1::Erro
         .filter(is_missing)
         .cloned()
         .collect();
-    for name in names {
+    for name in &names {
         let topic = v1::NewTopic { name: name.as_str().to_owned(), ..Default::default() };
         let created = admin::create_topics::create(node, &topic, false).await;
         let is_refused =
@@ -124,5 +124,5 @@ async fn create_missing(node: &Node, selectors: &[Result<TopicSelector, v1::Erro
             tracing::warn!(topic = %name, error = %error.message, "a topic that was asked for could not be created");
         }
     }
-    node.wait_until_reconciled().await;
+    node.wait_until_led(&names.into_iter().map(TopicSelector::Name).collect::<Vec<_>>()).await;
 }

@@ -1,6 +1,6 @@
 //! A broker at work on its data directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use tidelog_log::LogIdentity;
 use tidelog_log::environment::Environment;
-use tidelog_proto::api::v1;
-use tidelog_proto::ids::{BrokerId, RaftIndex};
+use tidelog_proto::api::{TopicSelector, v1};
+use tidelog_proto::ids::{BrokerId, RaftIndex, TopicId};
 use tidelog_raft::metadata::{
     Address, BootId, ClusterVersion, MetadataCommand, MetadataError, Rack, RegisterBroker, TopicConfigs,
 };
-use tidelog_raft::{Host, HostConfig, HostError, MetadataGroup, ProduceError, ProposeError};
+use tidelog_raft::{Host, HostConfig, HostError, MetadataGroup, ProduceError, ProposeError, ReplicatedLog as _};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -25,6 +25,9 @@ use crate::data_path::{DataPath, now_ms};
 
 /// How long a group of one may take to elect itself: it has nobody to wait for but its disk.
 const ELECTION_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long calls wait for partitions that are without a leader: shorter than a client waits for its answer.
+const LEADER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What a broker is told about itself.
 #[derive(Clone, Debug)]
@@ -133,6 +136,40 @@ impl Node {
         let version = self.metadata.state().borrow().metadata_version();
         // The task ends only when the node does.
         drop(self.reconciled.subscribe().wait_for(|reconciled| *reconciled >= version).await);
+    }
+
+    /// Waits until these topics' partitions that are to be here are open and have a leader that takes records, so that who
+    /// comes next is not refused. Not for ever: a partition may have none for long.
+    pub(crate) async fn wait_until_led(&self, topics: &[TopicSelector]) {
+        let ids: BTreeSet<TopicId> = {
+            let state = self.metadata.state().borrow().clone();
+            topics.iter().filter_map(|topic| state.select(topic)).map(|topic| topic.id).collect()
+        };
+        self.wait_until_settled(|topic| ids.contains(&topic)).await;
+    }
+
+    /// As [`Node::wait_until_led`], for all topics.
+    pub(crate) async fn wait_until_all_led(&self) {
+        self.wait_until_settled(|_| true).await;
+    }
+
+    async fn wait_until_settled(&self, is_meant: impl Fn(TopicId) -> bool) {
+        self.wait_until_reconciled().await;
+        let mut leaderships: Vec<_> = {
+            let open = self.partitions();
+            let meant = open.iter().filter(|(identity, _)| is_meant(identity.topic_id));
+            meant.map(|(_, partition)| partition.group.leadership()).collect()
+        };
+        let me = self.config.broker_id;
+        let led = async {
+            for leadership in &mut leaderships {
+                // Where the group has stopped there is nothing to wait for.
+                drop(leadership.wait_for(|leadership| leadership.is_settled(me)).await);
+            }
+        };
+        if tokio::time::timeout(LEADER_DEADLINE, led).await.is_err() {
+            tracing::warn!(seconds = LEADER_DEADLINE.as_secs(), "a partition has had no leader since it was opened");
+        }
     }
 
     /// Closes every partition, then the metadata group, then the directory. Streams have to be ended before; what they did not

@@ -1,6 +1,9 @@
 //! Topics come, change and go.
 
 use tidelog_client::{ConfigChange, NewTopic, Offset, Record};
+use tidelog_proto::api::v1;
+use tidelog_proto::api::v1::broker_client::BrokerClient;
+use tonic::transport::Endpoint;
 
 use super::{PATIENCE, Running, create, read_all};
 
@@ -40,6 +43,37 @@ async fn a_topic_is_created_described_extended_and_deleted() {
     // Of the same name, and nothing of the old one in it.
     create(&client, "orders", 1, &[]).await;
     assert_eq!(read_all(&client, "orders", 1).await[&0], Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_told_of_a_partition_may_use_it_at_once() {
+    let running = Running::start(&[]).await;
+    let client = running.client().await;
+    create(&client, "wide", 60, &[]).await;
+    // The last one that was opened first: it has had the least time to elect itself.
+    produce_once(&running, "wide", (0..60).rev()).await;
+    client.admin().create_partitions("wide", 120).await.expect("there are more");
+    produce_once(&running, "wide", (60..120).rev()).await;
+    let running = running.restart().await;
+    produce_once(&running, "wide", (0..120).rev()).await;
+}
+
+/// Sends one record to each of these partitions as a client does that never tries again.
+async fn produce_once(running: &Running, topic: &str, partitions: impl Iterator<Item = u32>) {
+    let address = format!("http://{}", running.broker.address());
+    let channel = Endpoint::from_shared(address).expect("an address").connect().await.expect("it is there");
+    let mut broker = BrokerClient::new(channel);
+    for partition in partitions {
+        let request = v1::ProduceRecordsRequest {
+            topic: Some(v1::TopicRef { by: Some(v1::topic_ref::By::Name(topic.to_owned())) }),
+            partition: Some(partition),
+            acks: v1::Acks::All.into(),
+            records: vec![v1::NewRecord { value: Some("at once".into()), ..Default::default() }],
+        };
+        let response = broker.produce_records(request).await.expect("it answers").into_inner();
+        let result = response.results.into_iter().next().and_then(|result| result.result);
+        assert!(matches!(result, Some(v1::produce_records_result::Result::Appended(_))), "{partition}: {result:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -66,12 +66,6 @@ impl Host {
         host.create(PLAIN, 2, &[]).await;
         host.create(COMPACTED, 1, &[("cleanup_policy", "compact")]).await;
         host.create(SMALL, 1, &[("batch_bytes_max", &SMALL_BATCH_BYTES.to_string())]).await;
-        let led = async {
-            while !host.is_led().await {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, led).await.expect("every partition gets a leader");
         host
     }
 
@@ -175,12 +169,6 @@ impl Host {
         let request =
             v1::ListOffsetsRequest { queries: PARTITIONS.into_iter().map(query).collect(), isolation_level: 0 };
         self.broker().list_offsets(request).await.expect("it answers").into_inner().results
-    }
-
-    async fn is_led(&self) -> bool {
-        let is_listed =
-            |result: v1::ListOffsetsResult| matches!(result.result, Some(v1::list_offsets_result::Result::Listed(_)));
-        self.list_ends().await.into_iter().all(is_listed)
     }
 
     async fn check_ends(&self, after: &str) {

@@ -23,7 +23,8 @@ pub(super) async fn create_partitions(
         results.push(v1::CreatePartitionsResult { error });
     }
     if !request.validate_only {
-        node.wait_until_reconciled().await;
+        let topics = request.topics.iter().filter_map(|topic| TopicSelector::from_field(topic.topic.as_ref()).ok());
+        node.wait_until_led(&topics.collect::<Vec<_>>()).await;
     }
     Ok(v1::CreatePartitionsResponse { results })
 }

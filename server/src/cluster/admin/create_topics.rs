@@ -1,6 +1,6 @@
 //! `Admin.CreateTopics`.
 
-use tidelog_proto::api::v1;
+use tidelog_proto::api::{TopicSelector, v1};
 use tidelog_proto::error_code::ErrorCode;
 use tidelog_proto::ids::{TopicId, TopicName};
 use tidelog_raft::metadata::{ConfigChange, CreateTopic, MetadataCommand, MetadataLimit, place};
@@ -25,8 +25,10 @@ pub(super) async fn create_topics(
         results.push(v1::CreateTopicsResult { result: Some(result) });
     }
     if !request.validate_only {
-        // Who creates a topic most often uses it next.
-        node.wait_until_reconciled().await;
+        // Who creates a topic most often uses it next. Of those that were there, somebody may be told so whose first answer
+        // was lost.
+        let names = request.topics.iter().filter_map(|topic| TopicName::new(&topic.name).ok());
+        node.wait_until_led(&names.map(TopicSelector::Name).collect::<Vec<_>>()).await;
     }
     Ok(v1::CreateTopicsResponse { results })
 }
