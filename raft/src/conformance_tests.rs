@@ -19,6 +19,7 @@ use tidelog_proto::ids::{PartitionId, RaftIndex, RaftTerm, TopicId};
 use crate::applied::{Applied, Outcome};
 use crate::journal::{self, Journal};
 use crate::log_store::{FlushMode, LogParts, LogStore};
+use crate::stalls::Stalls;
 use crate::tail_cache::TailBudget;
 use crate::types::{LogId, TypeConfig};
 
@@ -63,6 +64,7 @@ impl StoreBuilder<TypeConfig, LogStore, Machine, Ground> for Builder {
             journal: journal.handle(),
             hard_state: crate::HardState::default(),
             flush_mode: FlushMode::new(Durability::Synced),
+            stalls: Stalls::new(),
             tail_budget: TailBudget::new(self.tail_bytes_max),
         });
         let ground = Ground { _storage: storage, _journal: journal, _dir: dir };

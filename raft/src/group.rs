@@ -94,7 +94,7 @@ impl Group {
         let start = retention::new_start(&reader.segments(), config, now_ms, reader.committed_end());
         if let Some(start) = start.map(|start| start.log_start_offset)
             && start > reader.log_start_offset()
-            && self.replica.serving().is_ok()
+            && self.replica.accepting().is_ok()
         {
             self.delete_records(start).await.map_err(CleanUpError::Retention)?;
         }
@@ -163,7 +163,7 @@ impl ReplicatedLog for Group {
     fn append(&self, batch: RecordBatch) -> BoxFuture<'_, Result<Pending, ProduceError>> {
         async move {
             let permit = self.proposals.reserve().await.map_err(|_| ProduceError::Stopped)?;
-            self.replica.serving()?;
+            self.replica.accepting()?;
             let (waiter, pending) = oneshot::channel();
             let Some(sequenced) = Sequenced::of(&batch) else {
                 permit.send(Proposed { proposal: Proposal::Batch(batch), answer: self.answer(None, waiter) });

@@ -18,7 +18,7 @@ use crate::metadata_group::ProposeError;
 use crate::producers::SequenceError;
 use crate::replicated_log::{AppendedBatch, ProduceError, ReplicatedLog};
 
-const BROKER: BrokerId = BrokerId::new(1);
+pub(crate) const BROKER: BrokerId = BrokerId::new(1);
 
 fn partition(number: u32) -> LogIdentity {
     LogIdentity { topic_id: TopicId::new([9; 16]), partition: PartitionId::new(number) }
@@ -33,7 +33,7 @@ fn small_segments() -> LogConfig {
     LogConfig { segment_bytes: 1024, ..LogConfig::default() }
 }
 
-async fn open(host: &Host, number: u32) -> Group {
+pub(crate) async fn open(host: &Host, number: u32) -> Group {
     let group = host.open_group(partition(number), 1, small_segments(), Durability::Synced).await;
     let group = group.expect("it opens");
     let mut leadership = group.leadership();
@@ -41,7 +41,7 @@ async fn open(host: &Host, number: u32) -> Group {
     group
 }
 
-fn batch(values: &[&str], stamp: Option<ProducerStamp>) -> RecordBatch {
+pub(crate) fn batch(values: &[&str], stamp: Option<ProducerStamp>) -> RecordBatch {
     let mut builder = BatchBuilder::new(Compression::None);
     for value in values {
         let record = NewRecord { timestamp: 1_700_000_000_000, value: Some(value.as_bytes()), ..NewRecord::default() };
@@ -57,11 +57,11 @@ fn stamp(sequence: u32) -> ProducerStamp {
     ProducerStamp { id: ProducerId::new(7), epoch: ProducerEpoch::new(0), base_sequence: Some(Sequence::new(sequence)) }
 }
 
-async fn append(group: &Group, batch: RecordBatch) -> Result<AppendedBatch, ProduceError> {
+pub(crate) async fn append(group: &Group, batch: RecordBatch) -> Result<AppendedBatch, ProduceError> {
     group.append(batch).await?.await
 }
 
-fn values(group: &Group) -> Vec<String> {
+pub(crate) fn values(group: &Group) -> Vec<String> {
     let (reader, end) = (group.reader(), *group.high_watermark().borrow());
     let (mut values, mut next) = (Vec::new(), reader.log_start_offset());
     while next < end {
@@ -84,7 +84,7 @@ async fn clean_up(group: &Group, config: &LogConfig) {
     group.clean_up(config, now_ms, DecodeLimits::DEFAULT).await.expect("it runs");
 }
 
-fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime").block_on(test);
 }
 

@@ -64,6 +64,7 @@ mod replica;
 mod replica_id;
 mod replicated_log;
 mod sequencer;
+mod stalls;
 mod state_files;
 mod storage_access;
 mod stored_state;
@@ -72,6 +73,8 @@ mod types;
 
 #[cfg(test)]
 mod conformance_tests;
+#[cfg(test)]
+mod full_disk_tests;
 #[cfg(test)]
 mod group_tests;
 #[cfg(test)]

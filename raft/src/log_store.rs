@@ -15,15 +15,17 @@ use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use tidelog_log::environment::Environment;
 use tidelog_log::storage::{Append, Durability, LogHandle, Request};
-use tidelog_log::{LogIdentity, LogReader, SegmentName};
+use tidelog_log::{AppendError, LogIdentity, LogReader, SegmentName};
 use tidelog_proto::frame::Frame;
 use tidelog_proto::ids::{Offset, RaftIndex, RaftTerm};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::entry::{LogEntry, Payload, Place};
 use crate::hard_state::{self, HardState, PurgeMark};
 use crate::journal::{JournalHandle, SaveError};
 use crate::replica_id::ReplicaId;
+use crate::stalls::{self, Stalled, Stalls, WriteAgain, WriteAgainError};
 use crate::storage_access::{submit, with_writer};
 use crate::tail_cache::{TailBudget, TailCache};
 use crate::types::{CommittedLeaderId, LogId, Membership, TypeConfig, Vote};
@@ -62,6 +64,7 @@ pub(crate) struct LogParts {
     pub(crate) journal: JournalHandle,
     pub(crate) hard_state: HardState,
     pub(crate) flush_mode: Arc<FlushMode>,
+    pub(crate) stalls: Arc<Stalls>,
     pub(crate) tail_budget: Arc<TailBudget>,
 }
 
@@ -87,6 +90,9 @@ struct SharedStore {
     reader: LogReader,
     journal: JournalHandle,
     flush_mode: Arc<FlushMode>,
+    stalls: Arc<Stalls>,
+    /// Where appends that wait for space are tried again.
+    runtime: Handle,
     tail: Mutex<TailCache>,
     /// Saved by the writer, and read by whoever replicates under it.
     vote: Mutex<Option<Vote>>,
@@ -113,7 +119,8 @@ impl LogStore {
     /// # Errors
     /// Its last entry could not be read.
     pub(crate) fn open(parts: LogParts) -> io::Result<Self> {
-        let LogParts { identity, environment, handle, reader, journal, hard_state, flush_mode, tail_budget } = parts;
+        let LogParts { identity, environment, handle, reader, journal, hard_state, flush_mode, stalls, tail_budget } =
+            parts;
         let purged = hard_state.purged.map(|mark| log_id(mark.term, mark.index));
         let end_index = reader.end_index();
         let shared = SharedStore {
@@ -123,6 +130,8 @@ impl LogStore {
             reader,
             journal,
             flush_mode,
+            stalls,
+            runtime: Handle::current(),
             tail: Mutex::new(TailCache::new(tail_budget)),
             vote: Mutex::new(hard_state.vote.map(vote_of)),
             purged: Mutex::new(purged),
@@ -157,12 +166,8 @@ impl LogStore {
         let members = Membership::new_with_defaults(vec![BTreeSet::from([replica])], []);
         let entry = LogEntry::new(log_id(RaftTerm::new(0), RaftIndex::ZERO), Payload::Membership(members));
         let entry = self.place(entry)?;
-        let (sender, appended) = oneshot::channel();
-        let completion = Box::new(move |outcome: Result<_, tidelog_log::AppendError>| drop(sender.send(outcome)));
         let frames = entry.frame().cloned().into_iter().collect();
-        let append = Append { frames, durability: Durability::Synced, completion };
-        submit(&self.shared.handle, Request::Append(append)).await?;
-        appended.await.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?.map_err(io::Error::other)?;
+        self.shared.append_synced(frames).await?.map_err(io::Error::other)?;
         self.shared.note_flushed(self.end.next_index, Durability::Synced);
         Ok(())
     }
@@ -184,6 +189,7 @@ impl LogStore {
 
     /// Begins the log anew behind `last`, when a snapshot stands for everything up to there.
     async fn start_anew(&mut self, last: Option<LogId>, next_index: u64) -> io::Result<()> {
+        self.shared.stalls.ended().await;
         let start = SegmentName { base_offset: self.end.next_offset, base_index: RaftIndex::new(next_index) };
         self.shared.tail().cut(0);
         with_writer(&self.shared.handle, move |writer| writer.start_anew(start)).await?;
@@ -261,12 +267,14 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             self.shared.tail().push(entry);
         }
         let (end_index, durability) = (self.end.next_index, self.shared.flush_mode.durability());
+        let Some(append) = self.shared.stalls.join(Stalled { end_index, callback }) else { return Ok(()) };
         let shared = Arc::clone(&self.shared);
-        let completion = Box::new(move |outcome: Result<_, tidelog_log::AppendError>| {
-            if outcome.is_ok() {
+        let completion = Box::new(move |outcome: Result<_, AppendError>| match outcome {
+            Ok(_) => {
                 shared.note_flushed(end_index, durability);
+                append.callback.io_completed(Ok(()));
             }
-            callback.io_completed(outcome.map(drop).map_err(io::Error::other));
+            Err(error) => stalls::take_failed(&shared, append, error),
         });
         let append = Append { frames, durability, completion };
         submit(&self.shared.handle, Request::Append(append)).await
@@ -277,6 +285,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         if from >= self.end.next_index {
             return Ok(());
         }
+        // What waits for space would be behind the cut.
+        self.shared.stalls.ended().await;
         let reader = LogStoreReader { shared: Arc::clone(&self.shared) };
         let first_cut = reader.read_at(from).await?;
         let next_offset = first_cut.frame().map_or(self.end.next_offset, Frame::base_offset);
@@ -376,6 +386,14 @@ impl SharedStore {
         self.reader.raft_start().max(RaftIndex::new(purged_to))
     }
 
+    /// Appends frames and waits until they are durable.
+    async fn append_synced(&self, frames: Vec<Frame>) -> io::Result<Result<(), AppendError>> {
+        let (sender, appended) = oneshot::channel();
+        let completion = Box::new(move |outcome: Result<_, AppendError>| drop(sender.send(outcome.map(drop))));
+        submit(&self.handle, Request::Append(Append { frames, durability: Durability::Synced, completion })).await?;
+        appended.await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
     fn read_one(&self, index: u64) -> io::Result<LogEntry> {
         let entry = self.read_from_disk(index, index + 1, u64::MAX)?.into_iter().next();
         entry.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
@@ -410,6 +428,38 @@ impl SharedStore {
 
     fn purged(&self) -> MutexGuard<'_, Option<LogId>> {
         self.purged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl WriteAgain for SharedStore {
+    fn identity(&self) -> LogIdentity {
+        self.identity
+    }
+
+    fn stalls(&self) -> &Stalls {
+        &self.stalls
+    }
+
+    fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    async fn write_again(&self, end_index: u64) -> Result<(), WriteAgainError> {
+        loop {
+            let next = self.reader.end_index().get();
+            if next >= end_index {
+                return Ok(());
+            }
+            // What is not written is nowhere else.
+            let entries = self.tail().read(next, end_index, READ_BYTES_MAX);
+            let entries = entries.ok_or_else(|| WriteAgainError::Failed(io::ErrorKind::UnexpectedEof.into()))?;
+            let frames = entries.iter().filter_map(|entry| entry.frame().cloned()).collect();
+            match self.append_synced(frames).await.map_err(WriteAgainError::Failed)? {
+                Ok(()) => self.note_flushed(self.reader.end_index().get().min(end_index), Durability::Synced),
+                Err(AppendError::DiskFull { .. }) => return Err(WriteAgainError::DiskFull),
+                Err(error) => return Err(WriteAgainError::Failed(io::Error::other(error))),
+            }
+        }
     }
 }
 

@@ -30,6 +30,7 @@ use crate::machine::Machine;
 use crate::no_peers::NoPeers;
 use crate::replica_id::ReplicaId;
 use crate::replicated_log::{Leadership, ProduceError};
+use crate::stalls::Stalls;
 use crate::state_files::StateFiles;
 use crate::stored_state::{StateContent, StateError, StoredState};
 use crate::tail_cache::TailBudget;
@@ -57,6 +58,7 @@ pub(crate) struct ReplicaLog {
     pub(crate) reader: LogReader,
     pub(crate) handle: LogHandle,
     pub(crate) flush_mode: Arc<FlushMode>,
+    pub(crate) stalls: Arc<Stalls>,
     /// The newest term of which the leader's first entry is applied. Sent by the state machine.
     pub(crate) begun_term: watch::Sender<Option<RaftTerm>>,
 }
@@ -102,6 +104,7 @@ impl Replica {
             reader: parts.reader.clone(),
             handle: parts.handle.clone(),
             flush_mode: FlushMode::new(parts.durability),
+            stalls: Stalls::new(),
             begun_term: watch::Sender::new(None),
         });
         let snapshots = Arc::new(Snapshots::default());
@@ -117,6 +120,7 @@ impl Replica {
             journal: parts.journal,
             hard_state: parts.hard_state,
             flush_mode: Arc::clone(&log.flush_mode),
+            stalls: Arc::clone(&log.stalls),
             tail_budget: parts.tail_budget,
         });
         let mut store = store.map_err(OpenGroupError::Io)?;
@@ -180,7 +184,7 @@ impl Replica {
 
     /// Proposes something, and waits for its outcome.
     pub(crate) async fn propose(&self, proposal: Proposal) -> Result<Outcome, ProduceError> {
-        self.serving()?;
+        self.accepting()?;
         let (sender, outcome) = oneshot::channel();
         let answer = Answer::new(move |outcome| drop(sender.send(outcome)));
         self.raft.client_write_ff(proposal, Some(answer)).await.map_err(|_| ProduceError::Stopped)?;
@@ -201,6 +205,12 @@ impl Replica {
     pub(crate) fn serving(&self) -> Result<(), ProduceError> {
         let leadership = *self.leadership.borrow();
         if leadership.is_serving { Ok(()) } else { Err(ProduceError::NotLeader(leadership)) }
+    }
+
+    /// Tells whether something may be proposed now.
+    pub(crate) fn accepting(&self) -> Result<(), ProduceError> {
+        self.serving()?;
+        if self.log.stalls.is_stalled() { Err(ProduceError::DiskFull) } else { Ok(()) }
     }
 }
 

@@ -129,6 +129,8 @@ pub enum ProduceError {
         /// The high watermark.
         high_watermark: Offset,
     },
+    /// The disk is full. What was taken before waits for space.
+    DiskFull,
     /// The replica failed or was stopped. Whether the batch is stored is not known.
     Stopped,
 }
@@ -144,6 +146,7 @@ impl ProduceError {
             Self::Sequence(SequenceError::Gap { .. }) => ErrorCode::OutOfOrderSequence,
             Self::Sequence(SequenceError::Old { .. }) => ErrorCode::DuplicateSequence,
             Self::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            Self::DiskFull => ErrorCode::DiskFull,
             Self::Stopped => ErrorCode::StorageError,
         }
     }
@@ -163,6 +166,7 @@ impl fmt::Display for ProduceError {
             Self::OffsetOutOfRange { offset, log_start_offset, high_watermark } => {
                 write!(f, "offset {offset} is not within {log_start_offset} to {high_watermark}")
             }
+            Self::DiskFull => f.write_str("the disk is full: records are taken again when there is space"),
             Self::Stopped => f.write_str("the replica has stopped; the batch may or may not be stored"),
         }
     }

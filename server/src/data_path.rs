@@ -1,9 +1,10 @@
 //! What every call that moves records shares.
 
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::{Semaphore, watch};
 
 use crate::blocking_pool::BlockingPool;
@@ -39,6 +40,26 @@ impl Default for DataPathConfig {
     }
 }
 
+/// Less free space than is to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskShortage {
+    /// How much there was when it was looked at last.
+    pub free_bytes: u64,
+    /// The config `disk_reserve_bytes`.
+    pub reserve_bytes: u64,
+}
+
+impl fmt::Display for DiskShortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { free_bytes, reserve_bytes } = self;
+        write!(
+            f,
+            "{free_bytes} bytes of the disk are free, less than disk_reserve_bytes = {reserve_bytes}: records are taken \
+             again when there is more"
+        )
+    }
+}
+
 /// The partitions of a broker, and what bounds the calls on them. One for each process.
 #[derive(Debug)]
 pub struct DataPath {
@@ -50,7 +71,7 @@ pub struct DataPath {
     pub(crate) blocking: BlockingPool,
     broker_bytes: Arc<Semaphore>,
     /// Set by who watches the disk: nothing is taken while it is set.
-    is_disk_full: AtomicBool,
+    disk_shortage: ArcSwapOption<DiskShortage>,
     /// Becomes `true` once, and ends every stream.
     ending: watch::Sender<bool>,
 }
@@ -65,14 +86,14 @@ impl DataPath {
             blocking: BlockingPool::new(config.blocking_tasks_max),
             broker_bytes: Arc::new(Semaphore::new(config.in_flight_bytes_max.min(BYTES_IN_FLIGHT_MAX) as usize)),
             config,
-            is_disk_full: AtomicBool::new(false),
+            disk_shortage: ArcSwapOption::empty(),
             ending: watch::Sender::new(false),
         }
     }
 
     /// Refuses every batch with `DISK_FULL`, or takes batches again.
-    pub fn set_disk_full(&self, is_full: bool) {
-        self.is_disk_full.store(is_full, Ordering::Relaxed);
+    pub fn set_disk_shortage(&self, shortage: Option<DiskShortage>) {
+        self.disk_shortage.store(shortage.map(Arc::new));
     }
 
     /// Ends the streams: nothing more is read from them, what was taken is answered, then they end.
@@ -94,8 +115,9 @@ impl DataPath {
         self.metrics.to_text()
     }
 
-    pub(crate) fn is_disk_full(&self) -> bool {
-        self.is_disk_full.load(Ordering::Relaxed)
+    /// Gives why no batch is taken now; `None` where they are.
+    pub(crate) fn disk_shortage(&self) -> Option<DiskShortage> {
+        self.disk_shortage.load().as_deref().copied()
     }
 
     pub(crate) fn ending(&self) -> watch::Receiver<bool> {

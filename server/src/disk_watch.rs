@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidelog_log::environment::Environment;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::data_path::DataPath;
+use crate::data_path::{DataPath, DiskShortage};
 
 /// How often the file system is asked: what is written meanwhile is far below any sensible reserve.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -33,12 +33,15 @@ impl DiskWatch {
         // Asking takes moments, but may wait for a disk that hangs.
         match path.blocking.run(move || environment.free_bytes(&dir)).await {
             Ok(Ok(free_bytes)) => {
-                let was_full = path.is_disk_full();
+                let was_full = path.disk_shortage().is_some();
                 let is_full = is_full(was_full, free_bytes, self.reserve_bytes);
-                if is_full != was_full {
-                    tracing::warn!(free_bytes, reserve_bytes = self.reserve_bytes, is_full, "free space");
+                let shortage = DiskShortage { free_bytes, reserve_bytes: self.reserve_bytes };
+                match (was_full, is_full) {
+                    (false, true) => tracing::error!("no records are taken: {shortage}"),
+                    (true, false) => tracing::info!(free_bytes, "there is space again: records are taken"),
+                    (false, false) | (true, true) => {}
                 }
-                path.set_disk_full(is_full);
+                path.set_disk_shortage(is_full.then_some(shortage));
             }
             Ok(Err(error)) => tracing::error!(%error, dir = %self.dir.display(), "free space cannot be read"),
             Err(_) => {}
@@ -89,8 +92,8 @@ mod tests {
             reserve_bytes,
         };
         watch(u64::MAX).look(&path).await;
-        assert!(path.is_disk_full());
+        assert!(path.disk_shortage().is_some_and(|shortage| shortage.reserve_bytes == u64::MAX));
         watch(0).look(&path).await;
-        assert!(!path.is_disk_full());
+        assert_eq!(path.disk_shortage(), None);
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn produce_error(
         ProduceError::OffsetOutOfRange { log_start_offset, high_watermark, .. } => {
             reply.offset_range = Some(offset_range(*log_start_offset, *high_watermark));
         }
-        ProduceError::Stopped => {}
+        ProduceError::DiskFull | ProduceError::Stopped => {}
     }
     reply
 }

@@ -9,7 +9,7 @@ use tidelog_proto::error_code::ErrorCode;
 use tidelog_raft::{Pending, ProduceError};
 
 use crate::blocking_pool::BlockingPool;
-use crate::data_path::{DataPath, now_ms};
+use crate::data_path::{DataPath, DiskShortage, now_ms};
 use crate::hosted_partition::HostedPartition;
 use crate::message_limits::BATCH_BYTES_CEILING;
 use crate::reply_error;
@@ -25,7 +25,7 @@ pub(crate) enum Refusal {
     /// The log did not take it.
     Log(ProduceError),
     /// There is too little space.
-    DiskFull,
+    DiskFull(DiskShortage),
     /// Its time was over before it was committed. It may be stored.
     OutOfTime,
     /// The broker ended before it was looked at.
@@ -46,10 +46,7 @@ impl Refusal {
                 let leadership = *partition.log().leadership().borrow();
                 reply_error::produce_error(&path.table.load(), leadership, stamp.map(|stamp| stamp.epoch), error)
             }
-            Self::DiskFull => {
-                let message = "free space is below disk_reserve_bytes: records are taken again when there is more";
-                v1::Error::new(ErrorCode::DiskFull, message)
-            }
+            Self::DiskFull(shortage) => v1::Error::new(ErrorCode::DiskFull, shortage.to_string()),
             Self::OutOfTime => {
                 let message = "the batch was not committed in time; it may or may not be appended";
                 v1::Error::new(ErrorCode::RequestTimedOut, message)
@@ -75,8 +72,8 @@ pub(crate) async fn append(
     if !leadership.is_serving {
         return Err(Refusal::Log(ProduceError::NotLeader(leadership)));
     }
-    if path.is_disk_full() {
-        return Err(Refusal::DiskFull);
+    if let Some(shortage) = path.disk_shortage() {
+        return Err(Refusal::DiskFull(shortage));
     }
     let mut limits = partition.settings().produce_limits(now_ms());
     limits.batch_bytes_max = limits.batch_bytes_max.min(BATCH_BYTES_CEILING);

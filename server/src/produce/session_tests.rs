@@ -10,7 +10,7 @@ use tidelog_proto::ids::Offset;
 use tidelog_raft::ProduceError;
 use tonic::{Code, Streaming};
 
-use crate::data_path::DataPathConfig;
+use crate::data_path::{DataPathConfig, DiskShortage};
 use crate::grpc_server::GrpcConfig;
 use crate::partition_table::Topology;
 use crate::test_logs::{LocalLog, batch_from, batch_of, settings};
@@ -147,10 +147,10 @@ async fn what_is_wrong_with_a_batch_is_told_beside_it_and_the_others_go_on() {
 async fn topics_of_the_brokers_and_full_disks_take_nothing() {
     let mut server = TestServer::start(1).await;
     let (requests, mut responses) = server.produce().await;
-    server.path.set_disk_full(true);
+    server.path.set_disk_shortage(Some(DiskShortage { free_bytes: 1, reserve_bytes: 2 }));
     requests.send(request(vec![entry(1, 0, &batch_of(&["a"]))])).await.unwrap();
     assert_eq!(code_of(&acks(&mut responses, 1).await[0]), ErrorCode::DiskFull);
-    server.path.set_disk_full(false);
+    server.path.set_disk_shortage(None);
     server.path.table.replace(topology(&server.hosted, true));
     requests.send(request(vec![entry(2, 0, &batch_of(&["a"]))])).await.unwrap();
     assert_eq!(code_of(&acks(&mut responses, 1).await[0]), ErrorCode::InvalidTopic);
