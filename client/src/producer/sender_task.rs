@@ -127,11 +127,11 @@ impl SenderTask {
     /// Does everything that can be done now; returns when something is due.
     fn step(&mut self) -> Option<Duration> {
         self.streams.set_picture(Arc::clone(&self.changes.borrow_and_update()));
+        // One moment for all of it: what is not due yet in one part must not count as done in another.
         let now = self.gathering.now();
         let expired = self.dispatcher.expire(&mut self.gathering.lock().accumulator, now);
         self.complete(expired);
-        while self.send_round() {}
-        let now = self.gathering.now();
+        while self.send_round(now) {}
         let state = self.gathering.lock();
         let (mut unrouted, wants_identity) = self.dispatcher.wants(&state.accumulator, &self.streams);
         let due = self.dispatcher.wakes_at(&state.accumulator, now);
@@ -158,8 +158,7 @@ impl SenderTask {
     }
 
     /// Sends what fits into one request for each stream; returns whether there may be more.
-    fn send_round(&mut self) -> bool {
-        let now = self.gathering.now();
+    fn send_round(&mut self, now: Duration) -> bool {
         let gathered = self.dispatcher.gather(&mut self.gathering.lock().accumulator, now, &self.streams);
         let mut done = Vec::new();
         for (slot, batch) in gathered {
