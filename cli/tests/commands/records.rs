@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -86,6 +87,34 @@ fn files_values_and_formats_are_sources_of_records() {
     broker.done(&["produce", "t", "--partitioner", "round-robin", "--acks", "leader", "-v", "a", "-v", "b"]);
     let sent = broker.done(&["produce", "t", "--partitioner", "sticky", "--acks", "none", "--linger", "0", "-v", "c"]);
     assert!(sent.starts_with("1 record sent to topic t"), "{sent}");
+}
+
+#[test]
+fn durations_ago_find_what_is_that_old() {
+    let broker = Broker::start();
+    broker.done(&["topic", "create", "t"]);
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let minutes_ago = [36 * 60, 90, 30, 1];
+    let input: String =
+        minutes_ago.iter().map(|minutes| format!("{} v{minutes}\n", now_ms - minutes * 60_000)).collect();
+    assert_eq!(broker.run_with_input(&["produce", "t", "-f", "%T %v"], input.as_bytes()).code, 0);
+    for (offsets, expected) in [
+        ("@-1h:end", "v30 v1"),
+        ("@-48h:-24h", "v2160"),
+        ("@-48h:@-24h", "v2160"),
+        ("@-1h40m:-20m", "v90 v30"),
+        ("@-90s:end", "v1"),
+        ("@-2d:end", "v2160 v90 v30 v1"),
+        ("@-30s:end", ""),
+    ] {
+        let read = broker.done(&["consume", "t", "-o", offsets, "-f", "%v "]);
+        assert_eq!(read.trim_end(), expected, "{offsets}");
+    }
+    for (from, to, expected) in [("@-1h", "end", "v30 v1"), ("@-48h", "@-24h", "v2160"), ("start", "@-1h", "v2160 v90")]
+    {
+        let read = broker.done(&["replay", "t", "--from", from, "--to", to, "--into", "stdout", "-f", "%v "]);
+        assert_eq!(read.trim_end(), expected, "{from} {to}");
+    }
 }
 
 #[test]

@@ -32,6 +32,30 @@ fn a_range_of_all_partitions_comes_in_the_order_of_time() {
 }
 
 #[test]
+fn every_form_of_a_place_bounds_a_replay() {
+    let broker = broker();
+    for (from, to, expected) in [
+        ("start", "end", "0 1 2 3 4"),
+        ("start", "3", "0 1 2"),
+        ("2", "end", "2 3 4"),
+        ("2", "100", "2 3 4"),
+        ("+1", "-1", "1 2 3"),
+        ("-2", "end", "3 4"),
+        ("-4", "-2", "1 2"),
+        ("@200", "@601", "1 2 3"),
+        ("@1970-01-01", "@1970-01-01T00:00:00.4Z", "0 1"),
+        ("@400", "-1", "2 3"),
+        ("start", "@-1h", "0 1 2 3 4"),
+        ("@-1h", "end", ""),
+        ("end", "end", ""),
+        ("5", "9", ""),
+    ] {
+        let arguments = ["replay", "t", "--from", from, "--to", to, "-p", "0", "--into", "stdout", "-f", "%o "];
+        assert_eq!(broker.done(&arguments).trim_end(), expected, "{from} {to}");
+    }
+}
+
+#[test]
 fn a_replay_keeps_its_pace() {
     let broker = broker();
     let started = Instant::now();

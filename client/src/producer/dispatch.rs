@@ -159,8 +159,9 @@ impl<T> Dispatcher<T> {
         for slot in self.turns() {
             self.send_partition(slot, now, streams, &mut step);
         }
-        let stuck_at = now.saturating_sub(self.settings.ack_timeout);
-        let silent = self.windows.values().filter(|window| window.oldest_sent_at().is_some_and(|at| at < stuck_at));
+        let ack_timeout = self.settings.ack_timeout;
+        let is_silent = |window: &&Window<T>| window.oldest_sent_at().is_some_and(|at| at + ack_timeout <= now);
+        let silent = self.windows.values().filter(is_silent);
         step.stuck = silent.filter_map(|window| window.stream).collect();
         step
     }
@@ -310,8 +311,8 @@ impl<T> Dispatcher<T> {
         let settings = self.settings;
         let of_windows = self.windows.values().flat_map(|window| {
             let expires = window.oldest_created_at().map(|at| at + settings.delivery_timeout);
-            let stuck = window.oldest_sent_at().map(|at| at + settings.ack_timeout + Duration::from_millis(1));
-            [window.waits_until(), expires, stuck]
+            let stuck = window.oldest_sent_at().map(|at| at + settings.ack_timeout);
+            [Some(window.waits_until()), expires, stuck]
         });
         let of_queues = accumulator.filled().flat_map(|slot| {
             let expires = accumulator.oldest_created_at(slot).map(|at| at + settings.delivery_timeout);

@@ -276,7 +276,7 @@ impl World {
             }
             let step = self.dispatcher.send(self.now, &mut self.cluster);
             self.complete(step.completions);
-            let has_sent = !step.requests.is_empty();
+            let may_be_more = !step.requests.is_empty() || !step.stuck.is_empty();
             for (stream, batches) in step.requests {
                 self.cluster.streams[usize::try_from(stream.0).unwrap()].requests.extend(batches);
             }
@@ -287,10 +287,26 @@ impl World {
             if wants_identity || step.wants_identity {
                 self.dispatcher.take_identity(ProducerId::new(self.identities), ProducerEpoch::new(0));
                 self.identities += 1;
-            } else if !has_sent {
-                return;
+            } else if !may_be_more {
+                return self.check_sleep();
             }
         }
+    }
+
+    /// Checks that nothing becomes possible before the moment that is named, if nothing happens: who sleeps until then
+    /// misses nothing.
+    fn check_sleep(&mut self) {
+        let due = self.dispatcher.wakes_at(&self.accumulator, self.now);
+        let just_before =
+            due.map_or(self.now + Duration::from_secs(3_600), |due| due.saturating_sub(Duration::from_nanos(1)));
+        assert!(just_before >= self.now, "due at {due:?}, which is not behind {:?}", self.now);
+        assert!(self.dispatcher.expire(&mut self.accumulator, just_before).is_empty(), "expired before {due:?}");
+        assert!(self.dispatcher.gather(&mut self.accumulator, just_before, &self.cluster).is_empty(), "before {due:?}");
+        let step = self.dispatcher.send(just_before, &mut self.cluster);
+        assert!(
+            step.requests.is_empty() && step.completions.is_empty() && step.stuck.is_empty(),
+            "before {due:?}: {step:?}"
+        );
     }
 
     /// Does something to one of the streams that are broken, or are not.

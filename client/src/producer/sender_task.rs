@@ -167,7 +167,8 @@ impl SenderTask {
         let step = self.dispatcher.send(now, &mut self.streams);
         done.extend(step.completions);
         self.complete(done);
-        let has_sent = !step.requests.is_empty();
+        // What a lost stream gives back may be sent at once, if its time has come before.
+        let may_be_more = !step.requests.is_empty() || !step.stuck.is_empty();
         for (stream, batches) in step.requests {
             if !self.streams.send(stream, self.request(batches)) {
                 let error = CallError::Unreachable { address: String::new(), reason: "the stream is gone".to_owned() };
@@ -182,7 +183,7 @@ impl SenderTask {
         if step.wants_identity {
             self.ask_for_identity();
         }
-        has_sent
+        may_be_more
     }
 
     fn request(&self, batches: Vec<Outgoing>) -> v1::ProduceRequest {

@@ -168,9 +168,9 @@ impl<T> Window<T> {
         self.in_flight.front().map(|batch| batch.sent_at)
     }
 
-    /// Returns when this partition may send again, if it must wait.
-    pub(super) fn waits_until(&self) -> Option<Duration> {
-        self.has_to_send().then_some(self.retry_at)
+    /// Returns before when this partition may not send. Records that were not sent yet wait for it as well.
+    pub(super) const fn waits_until(&self) -> Duration {
+        self.retry_at
     }
 
     /// Puts a new batch behind all others.
@@ -270,7 +270,10 @@ impl<T> Window<T> {
                 return Some(finished(batch, Err(failure)));
             }
         }
-        self.last_failure = Some(failure);
+        // Of those that fail together the first says why; the others only stand behind it.
+        if !self.is_draining {
+            self.last_failure = Some(failure);
+        }
         self.retry_later(batch, moment, backoff, retry_after)
     }
 
