@@ -91,6 +91,15 @@ impl RawFile {
         Ok(start.elapsed())
     }
 
+    /// Writes all bytes at a position and makes them durable.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn write_and_sync(&self, bytes: &[u8], position_bytes: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, position_bytes)?;
+        self.file.sync_data()
+    }
+
     /// Appends all bytes by plain writes of `piece_bytes`.
     ///
     /// # Errors

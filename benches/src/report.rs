@@ -45,6 +45,8 @@ pub struct Target {
 pub enum Bound {
     /// This one and all above.
     AtLeast(f64),
+    /// This one and all below.
+    AtMost(f64),
     /// All below this one.
     Below(f64),
 }
@@ -53,6 +55,7 @@ impl Target {
     fn is_reached(&self) -> bool {
         match self.bound {
             Bound::AtLeast(least) => self.found >= least,
+            Bound::AtMost(most) => self.found <= most,
             Bound::Below(end) => self.found < end,
         }
     }
@@ -71,6 +74,7 @@ impl Section {
         let target = |target: &Target| {
             let (kind, bound) = match target.bound {
                 Bound::AtLeast(least) => ("at_least", least),
+                Bound::AtMost(most) => ("at_most", most),
                 Bound::Below(end) => ("below", end),
             };
             json!({ "name": target.name, kind: bound, "found": target.found, "reached": target.is_reached() })
@@ -116,6 +120,7 @@ impl fmt::Display for Target {
         let reached = if self.is_reached() { "reached" } else { "NOT REACHED" };
         let (bound, figure) = match self.bound {
             Bound::AtLeast(least) => ("at least", least),
+            Bound::AtMost(most) => ("at most", most),
             Bound::Below(end) => ("below", end),
         };
         write!(f, "{}: {bound} {figure}, found {}: {reached}", self.name, rounded(self.found))

@@ -52,6 +52,15 @@ impl Rounds {
         Spread::of(self.figures.iter().map(|round| round[contestant] / round[to]))
     }
 
+    /// Sums up what is derived from the figures of each round, which are in the order of the contestants.
+    ///
+    /// # Panics
+    /// If there was no round.
+    #[must_use]
+    pub fn derived(&self, of: impl Fn(&[f64]) -> f64) -> Spread {
+        Spread::of(self.figures.iter().map(|round| of(round)))
+    }
+
     /// Makes a row: every contestant, and the ratio of `tidelog` to `ceiling`.
     ///
     /// # Panics
