@@ -35,7 +35,7 @@ use tidelog::Tidelog;
 #[derive(Parser)]
 #[command(name = "end-to-end")]
 struct Arguments {
-    /// Where to write, on the file system in question. A folder is made there and removed again. It takes up to 6 GiB.
+    /// Where to write, on the file system in question. A folder is made there and removed again. It takes up to 2 GiB.
     /// The folder of this program if not given.
     #[arg(long)]
     dir: Option<PathBuf>,

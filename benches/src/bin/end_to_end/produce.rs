@@ -55,6 +55,7 @@ pub(crate) fn measure(dir: &Path, tidelog: &Tidelog, scale: &Scale) -> Outcome<S
             "MB/s of values",
             "KiB a batch",
             "broker CPU s/GB",
+            "client CPU s/GB",
         ],
         rows,
         targets,
@@ -129,8 +130,12 @@ impl<'a> Produce<'a> {
         Spread::of(self.turns.borrow().iter().map(figure))
     }
 
-    fn cpu_seconds(&self) -> Spread {
-        self.of_turns(|turn| turn.produced.broker_cpu_seconds / (turn.batch_bytes as f64 / GB))
+    fn broker_cpu(&self) -> Spread {
+        self.of_turns(|turn| turn.produced.cpu.broker / (turn.batch_bytes as f64 / GB))
+    }
+
+    fn client_cpu(&self) -> Spread {
+        self.of_turns(|turn| turn.produced.cpu.client / (turn.batch_bytes as f64 / GB))
     }
 
     fn row(&self, rounds: &Rounds) -> Row {
@@ -140,7 +145,8 @@ impl<'a> Produce<'a> {
         row.cells.push(self.of_turns(per_second));
         row.cells.push(self.of_turns(|turn| per_second(turn) * self.shape.record_bytes as f64));
         row.cells.push(self.of_turns(|turn| turn.batch_bytes as f64 / turn.batches as f64 / 1024.0));
-        row.cells.push(self.cpu_seconds());
+        row.cells.push(self.broker_cpu());
+        row.cells.push(self.client_cpu());
         row
     }
 
@@ -156,7 +162,7 @@ impl<'a> Produce<'a> {
             Target {
                 name: format!("{}, broker CPU s/GB", self.shape),
                 bound: Bound::AtMost(CPU_SECONDS_WANTED),
-                found: self.cpu_seconds().median,
+                found: self.broker_cpu().median,
             },
         ]
     }

@@ -4,10 +4,12 @@
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::process;
 use std::time::{Duration, Instant};
 
 use tidelog_benches::Outcome;
 use tidelog_benches::broker_process::BrokerProcess;
+use tidelog_benches::process_usage::ProcessUsage;
 use tidelog_client::{
     Client, Compression, ConsumerBuilder, Delivery, IsolationLevel, NewTopic, Offset, OffsetSpec, Position, Producer,
     Record,
@@ -29,8 +31,7 @@ pub(crate) struct Tidelog {
 pub(crate) struct Produced {
     /// From the first record to the last ack.
     pub(crate) time: Duration,
-    /// Processor time of the broker meanwhile.
-    pub(crate) broker_cpu_seconds: f64,
+    pub(crate) cpu: CpuSeconds,
 }
 
 /// What reading a topic brought.
@@ -43,8 +44,15 @@ pub(crate) struct Consumed {
     pub(crate) batches: u64,
     /// From building the consumer to its end.
     pub(crate) time: Duration,
-    /// Processor time of the broker meanwhile.
-    pub(crate) broker_cpu_seconds: f64,
+    pub(crate) cpu: CpuSeconds,
+}
+
+/// Processor time, of all threads of both processes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CpuSeconds {
+    pub(crate) broker: f64,
+    /// This program, whose work is that of the client crate.
+    pub(crate) client: f64,
 }
 
 /// How an application reads.
@@ -108,10 +116,10 @@ impl Tidelog {
 
     /// Sends all records and waits for all acks.
     pub(crate) fn produce(&self, producer: Producer, records: Vec<Record>) -> Outcome<Produced> {
-        let cpu_before = self.broker.usage()?.cpu_seconds;
+        let before = self.cpu()?;
         let sending = async { tokio::spawn(send_all(producer, records)).await? };
         let (time, deliveries, producer) = self.runtime.block_on(sending)?;
-        let broker_cpu_seconds = self.broker.usage()?.cpu_seconds - cpu_before;
+        let cpu = self.cpu()?.since(before);
         self.runtime.block_on(async {
             for delivery in deliveries {
                 delivery.await?;
@@ -119,7 +127,7 @@ impl Tidelog {
             producer.close().await?;
             Outcome::Ok(())
         })?;
-        Ok(Produced { time, broker_cpu_seconds })
+        Ok(Produced { time, cpu })
     }
 
     /// Reads all that is in a topic now.
@@ -129,15 +137,20 @@ impl Tidelog {
         for (partition, end) in (0..).zip(ends) {
             consumer = consumer.assign_until(topic, partition, Position::Start, end);
         }
-        let cpu_before = self.broker.usage()?.cpu_seconds;
+        let before = self.cpu()?;
         let mut consumed = self.runtime.block_on(async {
             match reading {
                 Reading::Records => tokio::spawn(read_records(consumer)).await?,
                 Reading::Batches => tokio::spawn(read_batches(consumer)).await?,
             }
         })?;
-        consumed.broker_cpu_seconds = self.broker.usage()?.cpu_seconds - cpu_before;
+        consumed.cpu = self.cpu()?.since(before);
         Ok(consumed)
+    }
+
+    fn cpu(&self) -> Outcome<CpuSeconds> {
+        let client = ProcessUsage::of(process::id())?.cpu_seconds;
+        Ok(CpuSeconds { broker: self.broker.usage()?.cpu_seconds, client })
     }
 
     /// Looks up where each partition ends.
@@ -146,6 +159,25 @@ impl Tidelog {
         let queries = (0..partitions).map(|partition| (topic, partition, latest));
         let found = self.runtime.block_on(self.client.admin().list_offsets(queries));
         found.into_iter().map(|listed| Ok(listed?.offset.unwrap_or(Offset::ZERO))).collect()
+    }
+}
+
+impl CpuSeconds {
+    fn since(self, before: Self) -> Self {
+        Self { broker: self.broker - before.broker, client: self.client - before.client }
+    }
+}
+
+impl Consumed {
+    /// Adds what another consumer read after this one.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.value_bytes += other.value_bytes;
+        self.batch_bytes += other.batch_bytes;
+        self.batches += other.batches;
+        self.time += other.time;
+        self.cpu.broker += other.cpu.broker;
+        self.cpu.client += other.cpu.client;
     }
 }
 
