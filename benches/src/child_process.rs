@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -69,7 +70,9 @@ impl ChildProcess {
     /// # Errors
     /// If it cannot be started, ends, or says nothing within `patience`. Nothing of it runs on then.
     pub fn spawn(command: &mut Command, patience: Duration) -> Result<(Self, String), SpawnError> {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(SpawnError::Io)?;
+        // A group of its own: what is typed at a terminal is for this program, which ends its processes in order.
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().map_err(SpawnError::Io)?;
         let stdout = child.stdout.take();
         let mut process = Self { child, ended: None };
         let Some(stdout) = stdout else { return Err(SpawnError::Io(io::ErrorKind::BrokenPipe.into())) };

@@ -2,8 +2,8 @@
 
 use crate::spread::Spread;
 
-use crate::Outcome;
 use crate::report::Row;
+use crate::{Outcome, interrupt};
 
 /// Something that is measured beside others.
 pub struct Contestant<'a> {
@@ -28,9 +28,13 @@ impl Rounds {
     /// Gives every contestant `rounds` turns.
     ///
     /// # Errors
-    /// If a turn fails.
+    /// If a turn fails, or somebody asks the program to end.
     pub fn run(rounds: usize, mut contestants: Vec<Contestant<'_>>) -> Outcome<Self> {
-        let round = |_| contestants.iter_mut().map(|contestant| (contestant.run)()).collect();
+        let mut turn = |contestant: &mut Contestant<'_>| {
+            interrupt::check()?;
+            (contestant.run)()
+        };
+        let round = |_| contestants.iter_mut().map(&mut turn).collect();
         Ok(Self { figures: (0..rounds).map(round).collect::<Outcome<_>>()? })
     }
 

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand, ValueEnum};
 use tidelog_benches::machine::Machine;
 use tidelog_benches::report::{self, Section};
-use tidelog_benches::{Outcome, broker_process};
+use tidelog_benches::{Outcome, broker_process, interrupt};
 
 use bare_server::ServeBare;
 use scale::Scale;
@@ -79,6 +79,7 @@ fn main() -> Outcome<()> {
     if let Some(Hidden::ServeBare(serve)) = arguments.command {
         return serve.run();
     }
+    interrupt::listen()?;
     // Says what to build before anything is done.
     broker_process::binary()?;
     let parent = match &arguments.dir {

@@ -3,8 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tidelog_benches::Outcome;
 use tidelog_benches::spread::per_mille;
+use tidelog_benches::{Outcome, interrupt};
 
 /// When each of many things is to be done.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,7 @@ impl Schedule {
     pub(crate) fn run(&self, start: Instant, mut act: impl FnMut(Instant) -> Outcome<()>) -> Outcome<()> {
         for number in 0..self.count() {
             let intended = start + self.interval() * number;
+            interrupt::check()?;
             wait_until(intended);
             act(intended)?;
         }
