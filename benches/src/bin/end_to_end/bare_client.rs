@@ -89,6 +89,11 @@ impl BareServer {
         runtime.block_on(async { tokio::spawn(fetch(client.clone(), credit_bytes)).await? })
     }
 
+    /// Returns the processor time of the server so far.
+    pub(crate) fn cpu_seconds(&self) -> Outcome<f64> {
+        Ok(self.process.usage()?.cpu_seconds)
+    }
+
     pub(crate) fn stop(self) -> Outcome<()> {
         self.process.stop(PATIENCE)?;
         Ok(())

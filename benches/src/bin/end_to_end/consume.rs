@@ -50,6 +50,7 @@ pub(crate) fn measure(tidelog: &Tidelog, scale: &Scale) -> Outcome<Section> {
             "KiB a batch",
             "broker CPU s/GB",
             "client CPU s/GB",
+            "gRPC server CPU s/GB",
         ],
         rows,
         targets,
@@ -68,6 +69,8 @@ struct Consume<'a> {
     server: BareServer,
     /// Those that read records.
     turns: RefCell<Vec<Consumed>>,
+    /// Of the bare server with the client crate's windows, for each gigabyte.
+    stream_cpu: RefCell<Vec<f64>>,
 }
 
 impl<'a> Consume<'a> {
@@ -78,7 +81,8 @@ impl<'a> Consume<'a> {
         let size = MessageSize { batch_bytes, batches_per_message: (READ_BYTES / batch_bytes).max(1) };
         let server = BareServer::start(&tidelog.runtime, size)?;
         let passes = scale.read_bytes_min.div_ceil(filled.batch_bytes);
-        Ok(Self { tidelog, scale, shape, topic, filled, passes, server, turns: RefCell::default() })
+        let (turns, stream_cpu) = (RefCell::default(), RefCell::default());
+        Ok(Self { tidelog, scale, shape, topic, filled, passes, server, turns, stream_cpu })
     }
 
     fn run(&self) -> Outcome<Rounds> {
@@ -93,8 +97,13 @@ impl<'a> Consume<'a> {
 
     fn stream(&self, windows: Windows) -> Outcome<f64> {
         let bytes = self.passes * self.filled.batch_bytes;
+        let before = self.server.cpu_seconds()?;
         let (bytes, time) = self.server.fetch(&self.tidelog.runtime, bytes, windows)?;
-        Ok(bytes as f64 / GB / time.as_secs_f64())
+        let gigabytes = bytes as f64 / GB;
+        if let Windows::ClientCrate = windows {
+            self.stream_cpu.borrow_mut().push((self.server.cpu_seconds()? - before) / gigabytes);
+        }
+        Ok(gigabytes / time.as_secs_f64())
     }
 
     fn tidelog(&self, reading: Reading) -> Outcome<f64> {
@@ -142,6 +151,7 @@ impl<'a> Consume<'a> {
         cells.push(Spread::of([mean]));
         cells.push(self.broker_cpu());
         cells.push(self.client_cpu());
+        cells.push(Spread::of(self.stream_cpu.borrow().iter().copied()));
         Row { name: self.shape.to_string(), cells }
     }
 

@@ -21,6 +21,7 @@ mod workload;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tidelog_benches::machine::Machine;
@@ -74,8 +75,17 @@ enum Part {
     Latency,
 }
 
-fn main() -> Outcome<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("end-to-end: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Outcome<()> {
     if let Some(Hidden::ServeBare(serve)) = arguments.command {
         return serve.run();
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tidelog_benches::Outcome;
 use tidelog_benches::batches::FIRST_TIMESTAMP_MS;
 use tidelog_benches::json_lines::JsonLines;
+use tidelog_benches::raw::settle;
 use tidelog_client::{ConsumeError, ConsumedRecord, Consumer, Position, Producer, Record};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -48,6 +49,7 @@ pub(crate) fn measure(tidelog: &Tidelog, schedule: Schedule, linger_ms: Option<u
         let consumer = tidelog.client.consumer().assign(partitions).build().await?;
         Outcome::Ok((producer.build().await?, consumer))
     })?;
+    settle(tidelog.data_dir())?;
     let start = Instant::now();
     let consuming = runtime.spawn(consume(consumer, start, schedule));
     let (taken, acking) = send(tidelog, &producer, &topic, start, schedule)?;

@@ -56,6 +56,7 @@ pub(crate) fn measure(dir: &Path, tidelog: &Tidelog, scale: &Scale) -> Outcome<S
             "KiB a batch",
             "broker CPU s/GB",
             "client CPU s/GB",
+            "gRPC server CPU s/GB",
         ],
         rows,
         targets,
@@ -73,6 +74,8 @@ struct Produce<'a> {
     trial: Filled,
     server: BareServer,
     turns: RefCell<Vec<Filled>>,
+    /// Of the bare server, for each gigabyte.
+    stream_cpu: RefCell<Vec<f64>>,
 }
 
 impl<'a> Produce<'a> {
@@ -82,7 +85,17 @@ impl<'a> Produce<'a> {
         tidelog.delete_topic(&topic)?;
         let size = MessageSize { batch_bytes: trial.mean_batch_bytes()?, batches_per_message: 1 };
         let server = BareServer::start(&tidelog.runtime, size)?;
-        Ok(Self { dir, tidelog, scale, shape, values, trial, server, turns: RefCell::default() })
+        Ok(Self {
+            dir,
+            tidelog,
+            scale,
+            shape,
+            values,
+            trial,
+            server,
+            turns: RefCell::default(),
+            stream_cpu: RefCell::default(),
+        })
     }
 
     fn run(&self) -> Outcome<Rounds> {
@@ -114,8 +127,11 @@ impl<'a> Produce<'a> {
 
     fn stream(&self, batch_bytes: usize) -> Outcome<f64> {
         let in_flight = (BATCHES_IN_FLIGHT * self.shape.partitions as usize).min(BYTES_IN_FLIGHT / batch_bytes).max(1);
+        let gigabytes = (self.trial.batches * batch_bytes as u64) as f64 / GB;
+        let before = self.server.cpu_seconds()?;
         let time = self.server.produce(&self.tidelog.runtime, self.trial.batches, in_flight)?;
-        Ok((self.trial.batches * batch_bytes as u64) as f64 / GB / time.as_secs_f64())
+        self.stream_cpu.borrow_mut().push((self.server.cpu_seconds()? - before) / gigabytes);
+        Ok(gigabytes / time.as_secs_f64())
     }
 
     fn tidelog(&self) -> Outcome<f64> {
@@ -147,6 +163,7 @@ impl<'a> Produce<'a> {
         row.cells.push(self.of_turns(|turn| turn.batch_bytes as f64 / turn.batches as f64 / 1024.0));
         row.cells.push(self.broker_cpu());
         row.cells.push(self.client_cpu());
+        row.cells.push(Spread::of(self.stream_cpu.borrow().iter().copied()));
         row
     }
 
