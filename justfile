@@ -36,6 +36,11 @@ bench *FILTER:
 limits *ARGS:
     cargo run --release --locked -p tidelog-benches --bin limits -- {{ ARGS }}
 
+# Measure records through the client to a broker process and back, beside what disk and gRPC alone can do
+end-to-end *ARGS:
+    cargo build --release --locked -p tidelog -p tidelog-benches
+    "${CARGO_TARGET_DIR:-target}/release/end-to-end" {{ ARGS }}
+
 # Run everything that a change must pass before it is merged
 ci:
     .ci/run

@@ -32,7 +32,16 @@ impl Spread {
 /// If there are none.
 #[must_use]
 pub fn percentile(sorted: &[u64], percent: usize) -> u64 {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    per_mille(sorted, percent * 10)
+}
+
+/// As [`percentile`], of a thousand.
+///
+/// # Panics
+/// If there are none.
+#[must_use]
+pub fn per_mille(sorted: &[u64], per_mille: usize) -> u64 {
+    let rank = (sorted.len() * per_mille).div_ceil(1000).max(1);
     sorted[rank - 1]
 }
 
@@ -51,5 +60,7 @@ mod tests {
         let samples: Vec<u64> = (1..=200).collect();
         assert_eq!([0, 50, 99, 100].map(|percent| percentile(&samples, percent)), [1, 100, 198, 200]);
         assert_eq!(percentile(&[7], 99), 7);
+        let samples: Vec<u64> = (1..=2000).collect();
+        assert_eq!([500, 999, 1000].map(|share| per_mille(&samples, share)), [1000, 1998, 2000]);
     }
 }

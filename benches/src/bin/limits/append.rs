@@ -9,12 +9,12 @@ use tidelog_benches::batches::{Frames, identity};
 use tidelog_proto::frame::{FRAME_HEADER_BYTES, Frame};
 use tidelog_proto::segment_header::SEGMENT_HEADER_BYTES;
 
-use super::Outcome;
-use super::raw::{Pages, RawFile, settle};
-use super::report::Section;
-use super::rounds::{Contestant, Rounds};
 use super::sample_log;
 use super::scale::Scale;
+use tidelog_benches::Outcome;
+use tidelog_benches::raw::{Pages, RawFile, settle};
+use tidelog_benches::report::Section;
+use tidelog_benches::rounds::{Contestant, Rounds};
 
 /// Bytes in a gigabyte.
 const GB: f64 = 1e9;

@@ -14,12 +14,12 @@ use tidelog_log::environment::RealEnvironment;
 use tidelog_log::storage::{Durability, LogHandle, Storage, StorageConfig};
 use tidelog_proto::frame::Frame;
 
-use super::Outcome;
-use super::raw::{GroupCommit, Pages, RawFile, SyncMethod, settle};
-use super::report::{Bound, Section, Target};
-use super::rounds::{Contestant, Rounds};
 use super::sample_log;
 use super::scale::Scale;
+use tidelog_benches::Outcome;
+use tidelog_benches::raw::{GroupCommit, Pages, RawFile, SyncMethod, settle};
+use tidelog_benches::report::{Bound, Section, Target};
+use tidelog_benches::rounds::{Contestant, Rounds};
 
 /// Bytes in a gigabyte.
 const GB: f64 = 1e9;

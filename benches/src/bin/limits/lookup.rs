@@ -12,11 +12,11 @@ use tidelog_log::LogReader;
 use tidelog_proto::batch::DecodeLimits;
 use tidelog_proto::ids::Offset;
 
-use super::Outcome;
 use super::read::{open_committed, read_seconds};
-use super::report::{Bound, Row, Section, Target};
 use super::sample_log::{self, SampleLog};
 use super::scale::Scale;
+use tidelog_benches::Outcome;
+use tidelog_benches::report::{Bound, Row, Section, Target};
 
 /// Microseconds that all but one in a hundred lookups must stay below.
 const MICROS_WANTED: f64 = 5.0;

@@ -7,27 +7,20 @@
 mod append;
 mod durable;
 mod lookup;
-mod machine;
 mod open;
-mod raw;
 mod read;
-mod report;
-mod rounds;
 mod sample_log;
 mod scale;
 
-use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
 
-use machine::Machine;
-use report::Section;
 use scale::Scale;
-
-/// Whatever ends the program early.
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use tidelog_benches::Outcome;
+use tidelog_benches::machine::Machine;
+use tidelog_benches::report::{self, Section};
 
 /// Measures the ceilings of this machine and what Tidelog reaches of them.
 #[derive(Parser)]
@@ -74,7 +67,7 @@ fn main() -> Outcome<()> {
     };
     let scratch = tempfile::Builder::new().prefix("limits-").tempdir_in(parent)?;
     let scale = if arguments.quick { Scale::quick() } else { Scale::full(arguments.rounds) };
-    let mut machine = Machine::describe(scratch.path());
+    let mut machine = Machine::describe("limits", scratch.path());
     println!("{machine}");
 
     let sections = measure(&arguments.only, scratch.path(), &scale)?;

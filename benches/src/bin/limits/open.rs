@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use tidelog_benches::spread::Spread;
 
-use super::Outcome;
-use super::report::{Bound, Row, Section, Target};
 use super::sample_log::{self, SampleLog};
 use super::scale::Scale;
+use tidelog_benches::Outcome;
+use tidelog_benches::report::{Bound, Row, Section, Target};
 
 /// Seconds within which the large log must be open.
 const CLEAN_SECONDS_WANTED: f64 = 1.0;

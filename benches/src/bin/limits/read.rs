@@ -9,12 +9,12 @@ use tidelog_log::{Log, LogReader};
 use tidelog_proto::frame::Frame;
 use tidelog_proto::ids::Offset;
 
-use super::Outcome;
-use super::raw::Pages;
-use super::report::{Bound, Section, Target};
-use super::rounds::{Contestant, Rounds};
 use super::sample_log;
 use super::scale::Scale;
+use tidelog_benches::Outcome;
+use tidelog_benches::raw::Pages;
+use tidelog_benches::report::{Bound, Section, Target};
+use tidelog_benches::rounds::{Contestant, Rounds};
 
 /// Bytes in a gigabyte.
 const GB: f64 = 1e9;

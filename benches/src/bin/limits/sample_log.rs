@@ -7,7 +7,7 @@ use tidelog_benches::batches::{Frames, identity};
 use tidelog_log::environment::RealEnvironment;
 use tidelog_log::{Log, LogConfig};
 
-use super::Outcome;
+use tidelog_benches::Outcome;
 
 /// Batches of most logs: what a producer with a short linger makes.
 const BATCH_BYTES: usize = 16 * 1024;

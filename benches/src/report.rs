@@ -2,37 +2,52 @@
 
 use std::fmt;
 
+use crate::spread::Spread;
 use serde_json::{Value, json};
-use tidelog_benches::spread::Spread;
 
-use super::machine::Machine;
+use crate::machine::Machine;
 
 /// One table.
-pub(crate) struct Section {
+#[derive(Clone, Debug)]
+pub struct Section {
     /// With the unit of all cells that are not ratios.
-    pub(crate) title: &'static str,
-    pub(crate) columns: Vec<&'static str>,
-    pub(crate) rows: Vec<Row>,
-    pub(crate) targets: Vec<Target>,
+    pub title: &'static str,
+    /// What stands above each cell.
+    pub columns: Vec<&'static str>,
+    /// The lines.
+    pub rows: Vec<Row>,
+    /// What is to be reached in it.
+    pub targets: Vec<Target>,
 }
 
 /// One line of a table, a cell for each column.
-pub(crate) struct Row {
-    pub(crate) name: String,
-    pub(crate) cells: Vec<Spread>,
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What it is about.
+    pub name: String,
+    /// Its figures.
+    pub cells: Vec<Spread>,
 }
 
 /// What is to be reached.
-pub(crate) struct Target {
-    pub(crate) name: String,
-    pub(crate) bound: Bound,
-    pub(crate) found: f64,
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What it is about.
+    pub name: String,
+    /// Which figures are good.
+    pub bound: Bound,
+    /// The figure.
+    pub found: f64,
 }
 
 /// Which figures are good.
-#[derive(Clone, Copy)]
-pub(crate) enum Bound {
+#[derive(Clone, Copy, Debug)]
+pub enum Bound {
+    /// This one and all above.
     AtLeast(f64),
+    /// This one and all below.
+    AtMost(f64),
+    /// All below this one.
     Below(f64),
 }
 
@@ -40,13 +55,15 @@ impl Target {
     fn is_reached(&self) -> bool {
         match self.bound {
             Bound::AtLeast(least) => self.found >= least,
+            Bound::AtMost(most) => self.found <= most,
             Bound::Below(end) => self.found < end,
         }
     }
 }
 
 /// Gives the figures of a run.
-pub(crate) fn json(machine: &Machine, sections: &[Section]) -> Value {
+#[must_use]
+pub fn json(machine: &Machine, sections: &[Section]) -> Value {
     json!({ "machine": machine.json(), "sections": sections.iter().map(Section::json).collect::<Vec<_>>() })
 }
 
@@ -57,6 +74,7 @@ impl Section {
         let target = |target: &Target| {
             let (kind, bound) = match target.bound {
                 Bound::AtLeast(least) => ("at_least", least),
+                Bound::AtMost(most) => ("at_most", most),
                 Bound::Below(end) => ("below", end),
             };
             json!({ "name": target.name, kind: bound, "found": target.found, "reached": target.is_reached() })
@@ -102,6 +120,7 @@ impl fmt::Display for Target {
         let reached = if self.is_reached() { "reached" } else { "NOT REACHED" };
         let (bound, figure) = match self.bound {
             Bound::AtLeast(least) => ("at least", least),
+            Bound::AtMost(most) => ("at most", most),
             Bound::Below(end) => ("below", end),
         };
         write!(f, "{}: {bound} {figure}, found {}: {reached}", self.name, rounded(self.found))

@@ -13,14 +13,16 @@ use rustix::fs::{FallocateFlags, fallocate, syncfs};
 const PAGE_BYTES: usize = 4096;
 
 /// Bytes that start at a page boundary, where copies are fastest.
-pub(crate) struct Pages {
+#[derive(Debug)]
+pub struct Pages {
     buffer: Vec<u8>,
     start: usize,
 }
 
 impl Pages {
     /// Takes a copy of the pieces, one behind the other.
-    pub(crate) fn of<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone) -> Self {
+    #[must_use]
+    pub fn of<'a>(pieces: impl Iterator<Item = &'a [u8]> + Clone) -> Self {
         let len: usize = pieces.clone().map(<[u8]>::len).sum();
         let mut buffer: Vec<u8> = Vec::with_capacity(len + PAGE_BYTES);
         let start = buffer.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES);
@@ -29,35 +31,48 @@ impl Pages {
         Self { buffer, start }
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// Returns them.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..]
     }
 
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+    /// Returns them, to be changed.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.buffer[self.start..]
     }
 }
 
 /// Makes everything on the file system of `dir` durable, so that no measurement pays for what was written before it.
-pub(crate) fn settle(dir: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// If the file system refuses.
+pub fn settle(dir: &Path) -> io::Result<()> {
     Ok(syncfs(File::open(dir)?)?)
 }
 
 /// A file that is removed in the end.
-pub(crate) struct RawFile {
+#[derive(Debug)]
+pub struct RawFile {
     file: File,
     path: PathBuf,
 }
 
 impl RawFile {
     /// Creates an empty file.
-    pub(crate) fn create(path: PathBuf) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn create(path: PathBuf) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         Ok(Self { file, path })
     }
 
     /// Creates a file with real blocks, durably.
-    pub(crate) fn allocated(path: PathBuf, bytes: u64) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn allocated(path: PathBuf, bytes: u64) -> io::Result<Self> {
         let raw = Self::create(path)?;
         fallocate(&raw.file, FallocateFlags::empty(), 0, bytes)?;
         raw.file.sync_all()?;
@@ -65,7 +80,10 @@ impl RawFile {
     }
 
     /// Writes all bytes by positioned writes of `piece_bytes`, the first of them at `position_bytes`.
-    pub(crate) fn write_at(&self, bytes: &[u8], piece_bytes: usize, position_bytes: u64) -> io::Result<Duration> {
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn write_at(&self, bytes: &[u8], piece_bytes: usize, position_bytes: u64) -> io::Result<Duration> {
         let start = Instant::now();
         for (number, piece) in bytes.chunks(piece_bytes).enumerate() {
             self.file.write_all_at(piece, position_bytes + (number * piece_bytes) as u64)?;
@@ -73,8 +91,20 @@ impl RawFile {
         Ok(start.elapsed())
     }
 
+    /// Writes all bytes at a position and makes them durable.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn write_and_sync(&self, bytes: &[u8], position_bytes: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, position_bytes)?;
+        self.file.sync_data()
+    }
+
     /// Appends all bytes by plain writes of `piece_bytes`.
-    pub(crate) fn write(&self, bytes: &[u8], piece_bytes: usize) -> io::Result<Duration> {
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn write(&self, bytes: &[u8], piece_bytes: usize) -> io::Result<Duration> {
         let start = Instant::now();
         for piece in bytes.chunks(piece_bytes) {
             (&self.file).write_all(piece)?;
@@ -91,23 +121,33 @@ impl Drop for RawFile {
 }
 
 /// How the files of a round are made durable.
-#[derive(Clone, Copy)]
-pub(crate) enum SyncMethod {
+#[derive(Clone, Copy, Debug)]
+pub enum SyncMethod {
+    /// Every file that was written, one after the other.
     EachFile,
+    /// All that is on the file system, at once.
     Filesystem,
 }
 
 /// Two threads that make bytes durable: one writes, one syncs what was written meanwhile. The first never waits.
-pub(crate) struct GroupCommit<'a> {
-    pub(crate) files: &'a [RawFile],
-    pub(crate) dir: &'a File,
-    pub(crate) method: SyncMethod,
-    pub(crate) piece_bytes: usize,
+#[derive(Debug)]
+pub struct GroupCommit<'a> {
+    /// What is written, in turns.
+    pub files: &'a [RawFile],
+    /// Any directory on their file system.
+    pub dir: &'a File,
+    /// How they are synced.
+    pub method: SyncMethod,
+    /// Bytes of one write.
+    pub piece_bytes: usize,
 }
 
 impl GroupCommit<'_> {
     /// Writes all bytes, each piece to the next file, and tells when the last was durable.
-    pub(crate) fn run(&self, bytes: &[u8]) -> io::Result<Duration> {
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn run(&self, bytes: &[u8]) -> io::Result<Duration> {
         let pieces = bytes.len().div_ceil(self.piece_bytes) as u64;
         // All of them as well when no more will come, because a write has failed.
         let written = AtomicU64::new(0);

@@ -10,7 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 /// The machine, the moment and the command.
-pub(crate) struct Machine {
+#[derive(Clone, Debug)]
+pub struct Machine {
     cores: usize,
     processor: String,
     memory: String,
@@ -24,8 +25,10 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Describes this machine, with the file system that `dir` lies on. What cannot be found out is empty.
-    pub(crate) fn describe(dir: &Path) -> Self {
+    /// Describes this machine, with the file system that `dir` lies on, and the command line of this run of `program`.
+    /// What cannot be found out is empty.
+    #[must_use]
+    pub fn describe(program: &str, dir: &Path) -> Self {
         let arguments: Vec<String> = env::args().skip(1).collect();
         Self {
             cores: thread::available_parallelism().map_or(0, Into::into),
@@ -34,22 +37,27 @@ impl Machine {
             kernel: text("/proc/sys/kernel/osrelease"),
             file_system: file_system(dir),
             date: date(),
-            command: ["limits"].into_iter().chain(arguments.iter().map(String::as_str)).collect::<Vec<_>>().join(" "),
+            command: [program].into_iter().chain(arguments.iter().map(String::as_str)).collect::<Vec<_>>().join(" "),
             optimised: !cfg!(debug_assertions),
             load: text("/proc/loadavg"),
             load_at_end: String::new(),
         }
     }
 
-    pub(crate) fn note_end(&mut self) {
+    /// Notes that the run is over.
+    pub fn note_end(&mut self) {
         self.load_at_end = text("/proc/loadavg");
     }
 
-    pub(crate) fn load_at_end(&self) -> &str {
+    /// Returns the load averages at the end of the run, once it was noted.
+    #[must_use]
+    pub fn load_at_end(&self) -> &str {
         &self.load_at_end
     }
 
-    pub(crate) fn json(&self) -> Value {
+    /// Gives all of it, for programs.
+    #[must_use]
+    pub fn json(&self) -> Value {
         json!({
             "cores": self.cores,
             "processor": self.processor,
