@@ -41,6 +41,11 @@ end-to-end *ARGS:
     cargo build --release --locked -p tidelog -p tidelog-benches
     "${CARGO_TARGET_DIR:-target}/release/end-to-end" {{ ARGS }}
 
+# Keep a broker under a steady load of many clients, then idle, and tell what it uses
+soak *ARGS:
+    cargo build --release --locked -p tidelog -p tidelog-benches
+    "${CARGO_TARGET_DIR:-target}/release/soak" {{ ARGS }}
+
 # Run everything that a change must pass before it is merged
 ci:
     .ci/run

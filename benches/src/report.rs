@@ -52,7 +52,9 @@ pub enum Bound {
 }
 
 impl Target {
-    fn is_reached(&self) -> bool {
+    /// Tells whether the figure is a good one.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
         match self.bound {
             Bound::AtLeast(least) => self.found >= least,
             Bound::AtMost(most) => self.found <= most,
