@@ -80,7 +80,7 @@ impl<'a> Consume<'a> {
         let batch_bytes = filled.mean_batch_bytes()?;
         let size = MessageSize { batch_bytes, batches_per_message: (READ_BYTES / batch_bytes).max(1) };
         let server = BareServer::start(&tidelog.runtime, size)?;
-        let passes = scale.read_bytes_min.div_ceil(filled.batch_bytes);
+        let passes = scale.moved_bytes_min.div_ceil(filled.batch_bytes);
         let (turns, stream_cpu) = (RefCell::default(), RefCell::default());
         Ok(Self { tidelog, scale, shape, topic, filled, passes, server, turns, stream_cpu })
     }

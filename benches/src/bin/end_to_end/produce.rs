@@ -70,8 +70,10 @@ struct Produce<'a> {
     scale: &'a Scale,
     shape: Shape,
     values: Values,
-    /// What came out when nobody measured, for the ceilings.
-    trial: Filled,
+    /// Of the batches that came out when nobody measured, on average.
+    batch_bytes: usize,
+    /// How many of that size each turn of a ceiling moves.
+    batches: u64,
     server: BareServer,
     turns: RefCell<Vec<Filled>>,
     /// Of the bare server, for each gigabyte.
@@ -83,7 +85,9 @@ impl<'a> Produce<'a> {
         let values = Values::new(shape.record_bytes, scale.text_bytes);
         let (topic, trial) = fill(tidelog, shape, &values, scale)?;
         tidelog.delete_topic(&topic)?;
-        let size = MessageSize { batch_bytes: trial.mean_batch_bytes()?, batches_per_message: 1 };
+        let batch_bytes = trial.mean_batch_bytes()?;
+        let batches = trial.batches * scale.moved_bytes_min.div_ceil(trial.batch_bytes);
+        let size = MessageSize { batch_bytes, batches_per_message: 1 };
         let server = BareServer::start(&tidelog.runtime, size)?;
         Ok(Self {
             dir,
@@ -91,7 +95,8 @@ impl<'a> Produce<'a> {
             scale,
             shape,
             values,
-            trial,
+            batch_bytes,
+            batches,
             server,
             turns: RefCell::default(),
             stream_cpu: RefCell::default(),
@@ -99,39 +104,42 @@ impl<'a> Produce<'a> {
     }
 
     fn run(&self) -> Outcome<Rounds> {
-        let batch_bytes = self.trial.mean_batch_bytes()?;
-        let batch = vec![b'x'; batch_bytes];
-        let count = usize::try_from(self.trial.batches)?;
-        let pages = Pages::of(iter::repeat_n(batch.as_slice(), count));
+        let batch = vec![b'x'; self.batch_bytes];
+        let pages = Pages::of(iter::repeat_n(batch.as_slice(), usize::try_from(self.batches)?));
         let contestants = vec![
-            Contestant::new(|| self.group_commit(pages.bytes(), batch_bytes)),
-            Contestant::new(|| self.stream(batch_bytes)),
+            Contestant::new(|| self.group_commit(pages.bytes())),
+            Contestant::new(|| self.stream()),
             Contestant::new(|| self.tidelog()),
         ];
         Rounds::run(self.scale.rounds, contestants)
     }
 
+    /// Returns how many gigabytes of batches a ceiling moves.
+    fn gigabytes(&self) -> f64 {
+        (self.batches * self.batch_bytes as u64) as f64 / GB
+    }
+
     /// As many files as there are partitions, each batch to the next.
-    fn group_commit(&self, bytes: &[u8], batch_bytes: usize) -> Outcome<f64> {
+    fn group_commit(&self, bytes: &[u8]) -> Outcome<f64> {
         let partitions = self.shape.partitions;
-        let batches_of_file = self.trial.batches.div_ceil(u64::from(partitions));
-        let file_bytes = batches_of_file * batch_bytes as u64;
+        let file_bytes = self.batches.div_ceil(u64::from(partitions)) * self.batch_bytes as u64;
         let files = (0..partitions)
             .map(|number| RawFile::allocated(self.dir.join(format!("raw-{number}")), file_bytes))
             .collect::<Result<Vec<_>, _>>()?;
         settle(self.dir)?;
-        let dir = File::open(self.dir)?;
-        let commit = GroupCommit { files: &files, dir: &dir, method: SyncMethod::EachFile, piece_bytes: batch_bytes };
-        Ok(bytes.len() as f64 / GB / commit.run(bytes)?.as_secs_f64())
+        let (dir, method) = (File::open(self.dir)?, SyncMethod::EachFile);
+        let commit = GroupCommit { files: &files, dir: &dir, method, piece_bytes: self.batch_bytes };
+        Ok(self.gigabytes() / commit.run(bytes)?.as_secs_f64())
     }
 
-    fn stream(&self, batch_bytes: usize) -> Outcome<f64> {
-        let in_flight = (BATCHES_IN_FLIGHT * self.shape.partitions as usize).min(BYTES_IN_FLIGHT / batch_bytes).max(1);
-        let gigabytes = (self.trial.batches * batch_bytes as u64) as f64 / GB;
+    fn stream(&self) -> Outcome<f64> {
+        let of_partitions = BATCHES_IN_FLIGHT * self.shape.partitions as usize;
+        let in_flight = of_partitions.min(BYTES_IN_FLIGHT / self.batch_bytes).max(1);
         let before = self.server.cpu_seconds()?;
-        let time = self.server.produce(&self.tidelog.runtime, self.trial.batches, in_flight)?;
-        self.stream_cpu.borrow_mut().push((self.server.cpu_seconds()? - before) / gigabytes);
-        Ok(gigabytes / time.as_secs_f64())
+        let time = self.server.produce(&self.tidelog.runtime, self.batches, in_flight)?;
+        let cpu_seconds = self.server.cpu_seconds()? - before;
+        self.stream_cpu.borrow_mut().push(cpu_seconds / self.gigabytes());
+        Ok(self.gigabytes() / time.as_secs_f64())
     }
 
     fn tidelog(&self) -> Outcome<f64> {

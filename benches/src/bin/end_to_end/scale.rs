@@ -13,9 +13,9 @@ pub(crate) struct Scale {
     large_record_bytes: u64,
     /// The same where they are of 100 B: less, since they take longer.
     small_record_bytes: u64,
-    /// Bytes of batches that are read in each turn at least, all over again where a topic holds less: the system tells
-    /// processor times in steps of 10 ms only.
-    pub(crate) read_bytes_min: u64,
+    /// Bytes of batches that each turn of a ceiling or a consumer moves at least, all over again where a topic holds less:
+    /// a shorter one tells little, and the system tells processor times in steps of 10 ms only.
+    pub(crate) moved_bytes_min: u64,
     /// Text from which values are taken, over and over: more than caches hold.
     pub(crate) text_bytes: u64,
     /// How long latency is measured in each turn.
@@ -33,7 +33,7 @@ impl Scale {
             rounds,
             large_record_bytes: 512 * MIB,
             small_record_bytes: 128 * MIB,
-            read_bytes_min: 256 * MIB,
+            moved_bytes_min: 256 * MIB,
             text_bytes: 64 * MIB,
             latency_time: Duration::from_secs(20),
             latency_warm_up: Duration::from_secs(3),
@@ -46,7 +46,7 @@ impl Scale {
         Self {
             large_record_bytes: 16 * MIB,
             small_record_bytes: 4 * MIB,
-            read_bytes_min: 8 * MIB,
+            moved_bytes_min: 8 * MIB,
             text_bytes: 4 * MIB,
             latency_time: Duration::from_secs(1),
             latency_warm_up: Duration::from_millis(300),
