@@ -20,7 +20,7 @@ use crate::applied::{Applied, Outcome};
 use crate::journal::{self, Journal};
 use crate::log_store::{FlushMode, LogParts, LogStore};
 use crate::stalls::Stalls;
-use crate::tail_cache::TailBudget;
+use crate::tail_cache::{SharedTail, TailBudget};
 use crate::types::{LogId, TypeConfig};
 
 const IDENTITY: LogIdentity = LogIdentity { topic_id: TopicId::new([8; 16]), partition: PartitionId::new(0) };
@@ -65,7 +65,7 @@ impl StoreBuilder<TypeConfig, LogStore, Machine, Ground> for Builder {
             hard_state: crate::HardState::default(),
             flush_mode: FlushMode::new(Durability::Synced),
             stalls: Stalls::new(),
-            tail_budget: TailBudget::new(self.tail_bytes_max),
+            tail: SharedTail::new(TailBudget::new(self.tail_bytes_max)),
         });
         let ground = Ground { _storage: storage, _journal: journal, _dir: dir };
         Ok((ground, store.expect("an empty log"), Machine::default()))

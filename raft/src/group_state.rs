@@ -137,6 +137,10 @@ impl GroupState {
         let Some(applied) = self.applied else { return Ok(()) };
         self.log.reader.advance_committed(RaftIndex::new(applied.index() + 1)).map_err(io::Error::other)?;
         self.machine.publish();
+        // Nobody else will ask for what is applied here.
+        if self.membership.nodes().nth(1).is_none() {
+            self.log.tail.lock().forget(applied.index() + 1);
+        }
         if let Some(term) = self.begun_term.take() {
             self.log.begun_term.send_replace(Some(term));
         }

@@ -27,7 +27,7 @@ use crate::journal::{JournalHandle, SaveError};
 use crate::replica_id::ReplicaId;
 use crate::stalls::{self, Stalled, Stalls, WriteAgain, WriteAgainError};
 use crate::storage_access::{submit, with_writer};
-use crate::tail_cache::{TailBudget, TailCache};
+use crate::tail_cache::{SharedTail, TailCache};
 use crate::types::{CommittedLeaderId, LogId, Membership, TypeConfig, Vote};
 
 /// Most bytes of entries that are read for one request to a follower.
@@ -65,7 +65,7 @@ pub(crate) struct LogParts {
     pub(crate) hard_state: HardState,
     pub(crate) flush_mode: Arc<FlushMode>,
     pub(crate) stalls: Arc<Stalls>,
-    pub(crate) tail_budget: Arc<TailBudget>,
+    pub(crate) tail: SharedTail,
 }
 
 /// Writes one group's log; owned by the group's core.
@@ -93,7 +93,7 @@ struct SharedStore {
     stalls: Arc<Stalls>,
     /// Where appends that wait for space are tried again.
     runtime: Handle,
-    tail: Mutex<TailCache>,
+    tail: SharedTail,
     /// Saved by the writer, and read by whoever replicates under it.
     vote: Mutex<Option<Vote>>,
     /// What was purged last; the log starts behind it.
@@ -119,8 +119,7 @@ impl LogStore {
     /// # Errors
     /// Its last entry could not be read.
     pub(crate) fn open(parts: LogParts) -> io::Result<Self> {
-        let LogParts { identity, environment, handle, reader, journal, hard_state, flush_mode, stalls, tail_budget } =
-            parts;
+        let LogParts { identity, environment, handle, reader, journal, hard_state, flush_mode, stalls, tail } = parts;
         let purged = hard_state.purged.map(|mark| log_id(mark.term, mark.index));
         let end_index = reader.end_index();
         let shared = SharedStore {
@@ -132,7 +131,7 @@ impl LogStore {
             flush_mode,
             stalls,
             runtime: Handle::current(),
-            tail: Mutex::new(TailCache::new(tail_budget)),
+            tail,
             vote: Mutex::new(hard_state.vote.map(vote_of)),
             purged: Mutex::new(purged),
             durable_end: AtomicU64::new(end_index.get()),
@@ -419,7 +418,7 @@ impl SharedStore {
     }
 
     fn tail(&self) -> MutexGuard<'_, TailCache> {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tail.lock()
     }
 
     fn vote(&self) -> MutexGuard<'_, Option<Vote>> {

@@ -33,7 +33,7 @@ use crate::replicated_log::{Leadership, ProduceError};
 use crate::stalls::Stalls;
 use crate::state_files::StateFiles;
 use crate::stored_state::{StateContent, StateError, StoredState};
-use crate::tail_cache::TailBudget;
+use crate::tail_cache::{SharedTail, TailBudget};
 use crate::types::{LogId, TypeConfig};
 
 /// What a replica is opened with.
@@ -59,6 +59,7 @@ pub(crate) struct ReplicaLog {
     pub(crate) handle: LogHandle,
     pub(crate) flush_mode: Arc<FlushMode>,
     pub(crate) stalls: Arc<Stalls>,
+    pub(crate) tail: SharedTail,
     /// The newest term of which the leader's first entry is applied. Sent by the state machine.
     pub(crate) begun_term: watch::Sender<Option<RaftTerm>>,
 }
@@ -105,6 +106,7 @@ impl Replica {
             handle: parts.handle.clone(),
             flush_mode: FlushMode::new(parts.durability),
             stalls: Stalls::new(),
+            tail: SharedTail::new(parts.tail_budget),
             begun_term: watch::Sender::new(None),
         });
         let snapshots = Arc::new(Snapshots::default());
@@ -121,7 +123,7 @@ impl Replica {
             hard_state: parts.hard_state,
             flush_mode: Arc::clone(&log.flush_mode),
             stalls: Arc::clone(&log.stalls),
-            tail_budget: parts.tail_budget,
+            tail: log.tail.clone(),
         });
         let mut store = store.map_err(OpenGroupError::Io)?;
         store.begin(parts.replica).await.map_err(OpenGroupError::Io)?;

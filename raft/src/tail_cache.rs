@@ -4,8 +4,9 @@
 //! entry is written it can be read from nowhere else.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openraft::entry::RaftEntry;
 
@@ -28,6 +29,20 @@ impl TailBudget {
 
     fn is_exceeded(&self) -> bool {
         self.used_bytes.load(Ordering::Relaxed) > self.bytes_max
+    }
+}
+
+/// The tail of one group, shared by its log store, which fills it, and its state machine, which knows what was applied.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedTail(Arc<Mutex<TailCache>>);
+
+impl SharedTail {
+    pub(crate) fn new(budget: Arc<TailBudget>) -> Self {
+        Self(Arc::new(Mutex::new(TailCache::new(budget))))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, TailCache> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,6 +99,18 @@ impl TailCache {
         }
     }
 
+    /// Lets go of the entries below `end`, which are written and wanted by nobody.
+    pub(crate) fn forget(&mut self, end: u64) {
+        while self.first_index().is_some_and(|first| first < end) {
+            let first = self.entries.pop_front();
+            self.give_back(first.as_ref());
+        }
+        if self.entries.is_empty() {
+            // An idle partition keeps nothing.
+            self.entries = VecDeque::new();
+        }
+    }
+
     fn give_back(&self, entry: Option<&LogEntry>) {
         self.budget.used_bytes.fetch_sub(entry.map_or(0, bytes_of), Ordering::Relaxed);
     }
@@ -95,6 +122,7 @@ impl Drop for TailCache {
     }
 }
 
+/// What an entry takes, itself and its bytes.
 fn bytes_of(entry: &LogEntry) -> u64 {
-    entry.frame().map_or(0, |frame| frame.frame_bytes() as u64)
+    (mem::size_of::<LogEntry>() + entry.frame().map_or(0, tidelog_proto::frame::Frame::frame_bytes)) as u64
 }
