@@ -30,8 +30,8 @@ const TURN: Duration = Duration::from_millis(50);
 /// Acks that a producer waits for at most before it looks at the first.
 const PENDING_MAX: usize = 100_000;
 
-/// By how much memory may grow between the second and the last third of the load and count as flat: a twentieth, and what
-/// an allocator keeps or gives back by chance.
+/// By how much memory may grow between the halves of the load and count as flat: a twentieth, and what an allocator keeps or
+/// gives back by chance.
 const GROWTH_SHARE: f64 = 0.05;
 const GROWTH_MIB: f64 = 8.0;
 
@@ -49,10 +49,10 @@ pub(crate) fn measure(dir: &Path, arguments: &Arguments) -> Outcome<Section> {
     }
     let producing = producing(&runtime, broker.address(), arguments)?;
 
-    let third = Duration::from_secs(arguments.seconds) / 3;
-    let warm_up = Samples::take(&mut broker, third)?;
-    let middle = Samples::take(&mut broker, third)?;
-    let last = Samples::take(&mut broker, third)?;
+    let half = Duration::from_secs(arguments.seconds) / 2;
+    let warm_up = Samples::take(&mut broker, Duration::from_secs(arguments.warm_up_seconds))?;
+    let first = Samples::take(&mut broker, half)?;
+    let second = Samples::take(&mut broker, half)?;
 
     let sent = runtime.block_on(producing.join_all()).into_iter().sum::<Outcome<u64>>()?;
     runtime.block_on(all_received(&received, sent, &mut consuming))?;
@@ -89,20 +89,20 @@ pub(crate) fn measure(dir: &Path, arguments: &Arguments) -> Outcome<Section> {
         arguments.consumers,
         stopped.as_secs_f64(),
     );
-    let (before, after) = (middle.anonymous_mib().median, last.anonymous_mib().median);
+    let (before, after) = (first.anonymous_mib().median, second.anonymous_mib().median);
     let most = before * (1.0 + GROWTH_SHARE) + GROWTH_MIB;
     Ok(Section {
         title: "A broker under load, and after it",
         columns: vec!["% of a core", "anonymous MiB", "resident MiB", "descriptors"],
         rows: vec![
             row("warm-up", &warm_up),
-            row("second third", &middle),
-            row("last third", &last),
+            row("first half", &first),
+            row("second half", &second),
             row("idle, consumers wait", &waiting),
             row("idle, nobody there", &alone),
         ],
         targets: vec![
-            Target { name: "anonymous MiB in the last third".to_owned(), bound: Bound::AtMost(most), found: after },
+            Target { name: "anonymous MiB in the second half".to_owned(), bound: Bound::AtMost(most), found: after },
             idle_target("consumers wait", &waiting),
             idle_target("nobody there", &alone),
         ],
@@ -141,7 +141,7 @@ fn producing(runtime: &Runtime, address: &str, arguments: &Arguments) -> Outcome
             partitions: arguments.partitions,
             rate: arguments.rate,
             record_bytes: arguments.record_bytes as usize,
-            time: Duration::from_secs(arguments.seconds),
+            time: Duration::from_secs(arguments.warm_up_seconds + arguments.seconds),
         };
         producing.spawn_on(produce(client, load), runtime.handle());
     }

@@ -26,9 +26,12 @@ struct Arguments {
     /// Where to write. A folder is made there and removed again. The folder of this program if not given.
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// How long the load lasts; the first third of it counts as warm-up.
-    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(6..=86_400))]
+    /// How long the load lasts after the warm-up.
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(4..=86_400))]
     seconds: u64,
+    /// How long the same load warms the broker up: until the rings of every Raft group were walked through once.
+    #[arg(long, default_value_t = 150, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    warm_up_seconds: u64,
     /// Partitions under load, spread over the consumers.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=4_096))]
     partitions: u32,
