@@ -18,7 +18,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let described = admin.describe_topic(&topic).await?;
     for partition in &described.partitions {
-        println!("{topic}/{} is led by {:?}, held by {:?}", partition.partition, partition.leader, partition.replicas);
+        let leader = partition.leader.map_or("nobody now".to_owned(), |leader| format!("broker {leader}"));
+        let replicas = partition.replicas.len();
+        println!("{topic}/{} is led by {leader}, {replicas} brokers hold it", partition.partition);
     }
     for broker in admin.describe_cluster().await?.brokers {
         println!("broker {} at {}", broker.id, broker.address);

@@ -21,7 +21,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     producer.flush().await?;
     if let Some(delivery) = last {
         let stored = delivery.await?;
-        println!("the last line is in partition {} at offset {:?}", stored.partition, stored.offset);
+        // Unknown only if an earlier try was stored and its answer lost.
+        let offset = stored.offset.map_or("unknown".to_owned(), |offset| offset.to_string());
+        println!("the last line is in partition {} at offset {offset}", stored.partition);
     }
     producer.close().await?;
     Ok(())

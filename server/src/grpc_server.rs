@@ -52,10 +52,14 @@ pub struct GrpcConfig {
 }
 
 impl Default for GrpcConfig {
-    /// 10,000 connections with 128 calls each, 5 s for a handshake, asked after 30 s of silence and closed 10 s later.
+    /// 10,000 connections, 8,000 from one address, with 128 calls each, 5 s for a handshake, asked after 30 s of silence and closed 10 s later.
     fn default() -> Self {
         Self {
-            listener: ListenerConfig { connections_max: 10_000, handshake_timeout: Duration::from_secs(5) },
+            listener: ListenerConfig {
+                connections_max: 10_000,
+                connections_per_ip_max: 8_000,
+                handshake_timeout: Duration::from_secs(5),
+            },
             streams_per_connection_max: 128,
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),

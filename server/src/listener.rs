@@ -1,9 +1,11 @@
 //! Connections as they come in: how many, how fast, and set up how.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -28,6 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ListenerConfig {
     /// Open connections; one more is closed at once.
     pub connections_max: usize,
+    /// Open connections from one address; one more is closed at once.
+    pub connections_per_ip_max: usize,
     /// How long a client may take until its first bytes are complete.
     pub handshake_timeout: Duration,
 }
@@ -42,7 +46,53 @@ pub(crate) struct Connection {
     received_bytes: usize,
     path: Arc<DataPath>,
     /// Given back when the connection ends.
-    _place: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+/// The places that there are for connections, and who has how many of them.
+#[derive(Debug)]
+struct Places {
+    all: Arc<Semaphore>,
+    per_ip_max: usize,
+    by_ip: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A connection's place, given back when dropped.
+#[derive(Debug)]
+struct Place {
+    places: Arc<Places>,
+    ip: IpAddr,
+    _of_all: OwnedSemaphorePermit,
+}
+
+impl Places {
+    /// Takes a place; where there is none, says which config allows no more.
+    fn take(self: &Arc<Self>, ip: IpAddr) -> Result<Place, &'static str> {
+        let of_all = Arc::clone(&self.all).try_acquire_owned().map_err(|_| "connections_max")?;
+        let mut by_ip = self.by_ip();
+        let count = by_ip.entry(ip).or_default();
+        if *count >= self.per_ip_max {
+            return Err("connections_per_ip_max");
+        }
+        *count += 1;
+        drop(by_ip);
+        Ok(Place { places: Arc::clone(self), ip, _of_all: of_all })
+    }
+
+    fn by_ip(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.by_ip.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut count) = self.places.by_ip().entry(self.ip) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
 }
 
 /// Accepts connections, each with a budget of its own, until it is dropped.
@@ -51,7 +101,11 @@ pub(crate) fn connections(
     path: Arc<DataPath>,
     config: ListenerConfig,
 ) -> impl Stream<Item = io::Result<Connection>> + Send {
-    let places = Arc::new(Semaphore::new(config.connections_max.clamp(1, Semaphore::MAX_PERMITS)));
+    let places = Arc::new(Places {
+        all: Arc::new(Semaphore::new(config.connections_max.clamp(1, Semaphore::MAX_PERMITS))),
+        per_ip_max: config.connections_per_ip_max.max(1),
+        by_ip: Mutex::default(),
+    });
     stream::unfold((listener, path, places), move |(listener, path, places)| async move {
         let connection = accept(&listener, &path, &places, config.handshake_timeout).await;
         Some((Ok(connection), (listener, path, places)))
@@ -61,7 +115,7 @@ pub(crate) fn connections(
 async fn accept(
     listener: &TcpListener,
     path: &Arc<DataPath>,
-    places: &Arc<Semaphore>,
+    places: &Arc<Places>,
     handshake_timeout: Duration,
 ) -> Connection {
     loop {
@@ -84,13 +138,16 @@ fn admit(
     stream: TcpStream,
     peer: SocketAddr,
     path: &Arc<DataPath>,
-    places: &Arc<Semaphore>,
+    places: &Arc<Places>,
     handshake_timeout: Duration,
 ) -> Option<Connection> {
-    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-        path.metrics.connections_refused.inc();
-        tracing::warn!(%peer, "connection closed: there are as many as connections_max allows");
-        return None;
+    let place = match places.take(peer.ip()) {
+        Ok(place) => place,
+        Err(config) => {
+            path.metrics.connections_refused.inc();
+            tracing::warn!(%peer, "connection closed: there are as many as {config} allows");
+            return None;
+        }
     };
     // Acks are small and must not wait for company. The server would not set it on a connection that it did not accept.
     if let Err(error) = stream.set_nodelay(true) {
@@ -182,6 +239,7 @@ impl AsyncWrite for Connection {
 mod tests {
     use futures_util::StreamExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpSocket;
 
     use super::*;
     use crate::data_path::DataPathConfig;
@@ -192,7 +250,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let path = Arc::new(DataPath::new(DataPathConfig::default()));
-        let config = ListenerConfig { connections_max, handshake_timeout: Duration::from_secs(5) };
+        let handshake_timeout = Duration::from_secs(5);
+        let config = ListenerConfig { connections_max, connections_per_ip_max: 2, handshake_timeout };
         (address, connections(listener, Arc::clone(&path), config), path)
     }
 
@@ -219,6 +278,40 @@ mod tests {
         drop(connection);
         let _third = TcpStream::connect(address).await.unwrap();
         waiting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_address_leaves_places_to_others() {
+        let (address, incoming, path) = listening(10).await;
+        let mut incoming = Box::pin(incoming);
+        let _two = (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
+        let mut open = vec![incoming.next().await.unwrap().unwrap(), incoming.next().await.unwrap().unwrap()];
+        let mut third = TcpStream::connect(address).await.unwrap();
+        let other = TcpSocket::new_v4().unwrap();
+        other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let _other = other.connect(address).await.unwrap();
+        open.push(incoming.next().await.unwrap().unwrap());
+        assert_eq!(third.read(&mut [0; 1]).await.unwrap(), 0, "closed");
+        assert_eq!(path.metrics.connections_refused.get(), 1);
+
+        open.remove(0);
+        let _fourth = TcpStream::connect(address).await.unwrap();
+        open.push(incoming.next().await.unwrap().unwrap());
+    }
+
+    #[test]
+    fn nothing_is_kept_of_addresses_that_are_gone() {
+        let places = Arc::new(Places { all: Arc::new(Semaphore::new(3)), per_ip_max: 2, by_ip: Mutex::default() });
+        let (near, far) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([10, 0, 0, 1]));
+        let taken = [places.take(near).unwrap(), places.take(near).unwrap()];
+        assert_eq!(places.take(near).unwrap_err(), "connections_per_ip_max");
+        let other = places.take(far).unwrap();
+        assert_eq!(places.take(far).unwrap_err(), "connections_max");
+        drop(taken);
+        assert_eq!(places.by_ip().keys().collect::<Vec<_>>(), [&far]);
+        drop(other);
+        assert!(places.by_ip().is_empty());
+        assert_eq!(places.all.available_permits(), 3);
     }
 
     #[tokio::test]

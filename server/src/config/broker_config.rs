@@ -82,6 +82,7 @@ impl BrokerConfig {
             grpc: GrpcConfig {
                 listener: ListenerConfig {
                     connections_max: read.size(Key::ConnectionsMax)?,
+                    connections_per_ip_max: read.size(Key::ConnectionsPerIpMax)?,
                     handshake_timeout: read.duration(Key::HandshakeTimeoutMs)?,
                 },
                 streams_per_connection_max: read.small(Key::StreamsPerConnectionMax)?,

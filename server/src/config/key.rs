@@ -136,6 +136,9 @@ broker_config_keys! {
         "Reads of records that are not in memory, and checks of large batches, that run at once.";
     ConnectionsMax = "connections_max", Some("connections"), Kind::Number { min: 1, max: 1_000_000 }, Some("10000"),
         "Open connections to the gRPC port; one more is closed at once.";
+    ConnectionsPerIpMax = "connections_per_ip_max", Some("connections"),
+        Kind::Number { min: 1, max: 1_000_000 }, Some("8000"),
+        "Open connections to the gRPC port from one address, so that it cannot take the places of all others.";
     HttpConnectionsMax = "http_connections_max", Some("connections"),
         Kind::Number { min: 1, max: 10_000 }, Some("64"),
         "Open connections to the HTTP port; one more is closed at once.";
