@@ -25,10 +25,12 @@ impl Backoff {
         exact.mul_f64(1.0 - SPREAD + 2.0 * SPREAD * spread.clamp(0.0, 1.0))
     }
 
-    /// Returns the wait that a broker asked for, within reason, or else the one after this many failures in a row.
+    /// Returns the wait that a broker asked for, within reason, or else the one after this many failures in a row. A broker
+    /// asks everybody for the same: `spread` out of `0..1` adds up to two fifths.
     #[must_use]
     pub(crate) fn delay_as_asked(self, asked: Option<Duration>, failures: u32, spread: f64) -> Duration {
-        asked.map_or_else(|| self.delay(failures, spread), |asked| asked.min(ASKED_MAX))
+        let spread_out = |asked: Duration| asked.min(ASKED_MAX).mul_f64(1.0 + 2.0 * SPREAD * spread.clamp(0.0, 1.0));
+        asked.map_or_else(|| self.delay(failures, spread), spread_out)
     }
 
     /// Returns the wait after this many failures in a row, spread by this thread's random numbers.
@@ -66,8 +68,10 @@ mod tests {
 
     #[test]
     fn a_broker_may_ask_for_another_wait_within_reason() {
-        let asked = |ms| Backoff::DEFAULT.delay_as_asked(Some(Duration::from_millis(ms)), 1, 0.5).as_millis();
-        assert_eq!((asked(7), asked(1 << 40)), (7, 30_000));
+        let asked =
+            |ms, spread| Backoff::DEFAULT.delay_as_asked(Some(Duration::from_millis(ms)), 1, spread).as_millis();
+        assert_eq!((asked(7, 0.0), asked(1 << 40, 0.0)), (7, 30_000));
+        assert_eq!((asked(100, 0.5), asked(100, 1.0)), (120, 140));
         assert_eq!(Backoff::DEFAULT.delay_as_asked(None, 2, 0.5).as_millis(), 200);
     }
 

@@ -58,7 +58,7 @@ pub async fn produce_records(
     let deadline = Instant::now() + path.config.request_timeout;
     let Ok(_bytes) = timeout_at(deadline, budget.acquire(bytes)).await else {
         let message = "too many bytes are in flight on the connection or the broker";
-        return Ok(all(&request, request.partition, &v1::Error::new(ErrorCode::Overloaded, message)));
+        return Ok(all(&request, request.partition, &reply_error::overloaded(message)));
     };
     Ok(answer(&path, &topic, &request, deadline).await)
 }

@@ -24,6 +24,12 @@ pub(crate) fn lookup_error(topology: &Topology, error: &LookupError) -> v1::Erro
     }
 }
 
+/// How soon a producer may ask again whether there is space, in milliseconds. It seldom comes back by itself.
+const DISK_FULL_RETRY_MS: u32 = 1_000;
+
+/// How soon what was refused for want of memory may be sent again, in milliseconds.
+const OVERLOADED_RETRY_MS: u32 = 100;
+
 /// Tells why a partition took no batch, which a producer sent under `epoch`, or moved no log start.
 pub(crate) fn produce_error(
     topology: &Topology,
@@ -39,9 +45,20 @@ pub(crate) fn produce_error(
         ProduceError::OffsetOutOfRange { log_start_offset, high_watermark, .. } => {
             reply.offset_range = Some(offset_range(*log_start_offset, *high_watermark));
         }
-        ProduceError::DiskFull | ProduceError::Stopped => {}
+        ProduceError::DiskFull => return disk_full(error.to_string()),
+        ProduceError::Stopped => {}
     }
     reply
+}
+
+/// Tells that there is too little space, and when to look again.
+pub(crate) fn disk_full(message: String) -> v1::Error {
+    v1::Error { retry_after_ms: Some(DISK_FULL_RETRY_MS), ..v1::Error::new(ErrorCode::DiskFull, message) }
+}
+
+/// Tells that there is too much to do now, and when to ask again.
+pub(crate) fn overloaded(message: &str) -> v1::Error {
+    v1::Error { retry_after_ms: Some(OVERLOADED_RETRY_MS), ..v1::Error::new(ErrorCode::Overloaded, message) }
 }
 
 /// Tells what is wrong with a batch. `record_index` of the reply counts within the batch.

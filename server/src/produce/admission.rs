@@ -46,7 +46,7 @@ impl Refusal {
                 let leadership = *partition.log().leadership().borrow();
                 reply_error::produce_error(&path.table.load(), leadership, stamp.map(|stamp| stamp.epoch), error)
             }
-            Self::DiskFull(shortage) => v1::Error::new(ErrorCode::DiskFull, shortage.to_string()),
+            Self::DiskFull(shortage) => reply_error::disk_full(shortage.to_string()),
             Self::OutOfTime => {
                 let message = "the batch was not committed in time; it may or may not be appended";
                 v1::Error::new(ErrorCode::RequestTimedOut, message)

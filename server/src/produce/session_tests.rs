@@ -149,7 +149,11 @@ async fn topics_of_the_brokers_and_full_disks_take_nothing() {
     let (requests, mut responses) = server.produce().await;
     server.path.set_disk_shortage(Some(DiskShortage { free_bytes: 1, reserve_bytes: 2 }));
     requests.send(request(vec![entry(1, 0, &batch_of(&["a"]))])).await.unwrap();
-    assert_eq!(code_of(&acks(&mut responses, 1).await[0]), ErrorCode::DiskFull);
+    let refused = acks(&mut responses, 1).await;
+    assert_eq!(code_of(&refused[0]), ErrorCode::DiskFull);
+    let Some(v1::produce_ack::Result::Error(error)) = &refused[0].result else { panic!("it was refused") };
+    assert_eq!(error.retry_after_ms, Some(1_000));
+    assert!(error.message.contains("1 bytes of the disk are free, less than disk_reserve_bytes = 2"), "{error:?}");
     server.path.set_disk_shortage(None);
     server.path.table.replace(topology(&server.hosted, true));
     requests.send(request(vec![entry(2, 0, &batch_of(&["a"]))])).await.unwrap();
