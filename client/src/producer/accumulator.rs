@@ -28,12 +28,12 @@ pub(super) struct Slot(usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct BatchNumber(u64);
 
-/// Records of one partition that travel together, each with a token of whoever waits for it.
+/// Records of one partition that travel together, and the tokens of those who wait for them.
 #[derive(Debug)]
 pub(super) struct GatheredBatch<T> {
     pub(super) number: BatchNumber,
     pub(super) builder: BatchBuilder,
-    pub(super) tokens: Vec<T>,
+    pub(super) tokens: T,
     pub(super) created_at: Duration,
     /// What its records take of the buffer.
     pub(super) buffered_bytes: usize,
@@ -72,7 +72,7 @@ struct PartitionQueue<T> {
     batches: VecDeque<GatheredBatch<T>>,
 }
 
-impl<T> Accumulator<T> {
+impl<T: Default> Accumulator<T> {
     pub(super) const fn new(settings: BatchSettings) -> Self {
         Self {
             settings,
@@ -112,16 +112,17 @@ impl<T> Accumulator<T> {
         self.buffered_bytes
     }
 
-    /// Takes a record that needs `bytes` of the buffer. Tells whether there is something to do that the sender may not
-    /// know of: a first batch, or one that is full.
-    pub(super) fn append(
+    /// Takes a record that needs `bytes` of the buffer: tells the time if that begins a batch (`now`), and lets whoever
+    /// waits for it join the others of its batch (`join`). Returns what that gave, and whether there is something to do
+    /// that the sender may not know of: a first batch, or one that is full.
+    pub(super) fn append<J>(
         &mut self,
         slot: Slot,
         record: &NewRecord<'_>,
         bytes: usize,
-        token: T,
-        now: Duration,
-    ) -> Result<bool, AppendError> {
+        now: impl FnOnce() -> Duration,
+        join: impl FnOnce(&mut T) -> J,
+    ) -> Result<(J, bool), AppendError> {
         if self.buffered_bytes.saturating_add(bytes) > self.settings.buffer_bytes {
             return Err(AppendError::BufferFull);
         }
@@ -149,24 +150,26 @@ impl<T> Accumulator<T> {
             let number = BatchNumber(self.next_number);
             self.next_number += 1;
             let is_closed = false;
-            let created_at = now;
+            let created_at = now();
             queue.push_back(GatheredBatch {
                 number,
                 builder,
-                tokens: Vec::new(),
+                tokens: T::default(),
                 created_at,
                 buffered_bytes: 0,
                 is_closed,
             });
         }
         let batch = queue.back_mut().expect("one was begun if there was none");
-        batch.tokens.push(token);
+        let joined = join(&mut batch.tokens);
         batch.buffered_bytes += bytes;
         self.buffered_bytes += bytes;
-        self.filled.insert(slot);
+        if was_empty {
+            self.filled.insert(slot);
+        }
         let is_full = batch.builder.encoded_bytes() >= self.settings.batch_bytes as usize;
         batch.is_closed |= is_full;
-        Ok(was_empty || closed || is_full)
+        Ok((joined, was_empty || closed || is_full))
     }
 
     /// Takes the next batch of a partition if it may leave: it is closed, has lingered, or nothing of its partition is on
