@@ -265,6 +265,7 @@ impl World {
             assert!(before + value.len() > BUFFER_BYTES, "refused for want of room only");
         }
         assert!(self.accumulator.buffered_bytes() <= BUFFER_BYTES);
+        assert!(self.accumulator.reserved_bytes() <= BUFFER_BYTES / 8, "room made ahead is bounded by the buffer too");
     }
 
     fn step(&mut self) {
@@ -368,7 +369,8 @@ impl World {
 
     /// What holds at the end, whatever happened.
     fn check(&self, is_idempotent: bool) {
-        assert_eq!(self.accumulator.buffered_bytes(), 0, "all room is given back");
+        let kept = (self.accumulator.buffered_bytes(), self.accumulator.reserved_bytes());
+        assert_eq!(kept, (0, 0), "all room is given back");
         assert!((0..self.next_token).all(|token| self.results.contains_key(&token)), "nothing is lost without a word");
         for (partition, log) in &self.cluster.logs {
             if is_idempotent {
