@@ -275,7 +275,7 @@ impl Shared {
         error: Option<&BrokerError>,
     ) -> Result<(), CallError> {
         let picture = self.metadata.current();
-        let count = picture.topic(topic).map_or(0, |topic| topic.partitions.len());
+        let count = picture.topic(topic.as_str()).map_or(0, |topic| topic.partitions.len());
         if (partition.get() as usize) < count {
             return Ok(());
         }

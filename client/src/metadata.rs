@@ -82,7 +82,7 @@ impl Metadata {
     }
 
     /// Returns what is known of a topic.
-    pub(crate) fn topic(&self, name: &TopicName) -> Option<&Arc<Topic>> {
+    pub(crate) fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
         self.topics.get(name)
     }
 

@@ -83,6 +83,11 @@ impl MetadataCache {
         Arc::clone(&self.picture.borrow())
     }
 
+    /// Returns what is known of a topic now.
+    pub(crate) fn known_topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.picture.borrow().topic(name).cloned()
+    }
+
     /// Returns a view that tells of changes.
     pub(crate) fn changes(&self) -> watch::Receiver<Arc<Metadata>> {
         self.picture.subscribe()
@@ -121,8 +126,8 @@ impl MetadataCache {
     pub(crate) async fn topic(&self, name: &TopicName, deadline: Instant) -> Result<Arc<Topic>, MetadataError> {
         let mut failures = 0;
         loop {
-            if let Some(topic) = self.current().topic(name) {
-                return Ok(Arc::clone(topic));
+            if let Some(topic) = self.known_topic(name.as_str()) {
+                return Ok(topic);
             }
             let error = match self.ask(vec![name.clone()], true).await {
                 Ok(errors) => match errors.get(name) {

@@ -76,7 +76,7 @@ fn an_unknown_topic_is_told_and_forgotten() {
     gone.topics[0].error = Some(v1::Error::new(ErrorCode::UnknownTopicOrPartition, "no such topic"));
     let merged = metadata.merged(gone).unwrap();
     assert_eq!(merged.errors[&name()].code, Some(ErrorCode::UnknownTopicOrPartition));
-    assert_eq!(merged.metadata.topic(&name()), None);
+    assert_eq!(merged.metadata.topic(name().as_str()), None);
 }
 
 #[test]

@@ -28,7 +28,8 @@ pub use error::{ProduceError, ProducerConfigError, SendError};
 use sender_task::{Command, SenderTask};
 use tidelog_proto::batch::{NewRecord, RecordHeader};
 use tidelog_proto::ids::{PartitionId, TopicName};
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, TryAcquireError, mpsc, oneshot};
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::Shared;
@@ -120,10 +121,13 @@ impl Producer {
     /// # Errors
     /// If the record cannot be taken; nothing of it is sent.
     pub async fn send(&self, record: Record) -> Result<Delivery, SendError> {
-        let deadline = Instant::now() + self.max_block;
-        let name = TopicName::new(record.topic.as_str())
-            .map_err(|error| SendError::TopicName { topic: record.topic.clone(), error })?;
-        let topic = self.topic(name, deadline).await?;
+        // Where nothing else waits, a task that only sends would never let others run.
+        consume_budget().await;
+        let mut deadline = Deadline { max_block: self.max_block, at: None };
+        let topic = match self.client.metadata.known_topic(&record.topic) {
+            Some(topic) => topic,
+            None => self.find_topic(&record.topic, deadline.at()).await?,
+        };
         let bytes = record.buffered_bytes();
         let too_large =
             |limit, bytes, bytes_max| SendError::RecordTooLarge { topic: topic.name.clone(), limit, bytes, bytes_max };
@@ -131,11 +135,11 @@ impl Producer {
         let Some(permits) = permits else {
             return Err(too_large("buffer_bytes", bytes as u64, self.buffer_bytes as u64));
         };
-        let Ok(room) = timeout_at(deadline, self.gathering.room.acquire_many(permits)).await else {
-            let (buffer_bytes, waited) = (self.buffer_bytes, self.max_block);
-            return Err(SendError::BufferFull { topic: topic.name.clone(), buffer_bytes, waited });
+        let room = match self.gathering.room.try_acquire_many(permits) {
+            Ok(room) => room,
+            Err(TryAcquireError::Closed) => return Err(SendError::Closed),
+            Err(TryAcquireError::NoPermits) => self.wait_for_room(permits, deadline.at(), &topic.name).await?,
         };
-        let room = room.map_err(|_| SendError::Closed)?;
         let delivery = self.gathering.append(&topic, &record, bytes).map_err(|error| match error {
             Refused::Closed => SendError::Closed,
             Refused::NoPartition => SendError::NoPartition { topic: topic.name.clone() },
@@ -180,13 +184,26 @@ impl Producer {
         done.await.map_err(|_| SendError::Closed)
     }
 
-    /// Finds the partitions of a topic.
-    async fn topic(&self, name: TopicName, deadline: Instant) -> Result<Arc<Topic>, SendError> {
-        let metadata = &self.client.metadata;
-        if let Some(topic) = metadata.current().topic(&name) {
-            return Ok(Arc::clone(topic));
+    /// Waits for room in the buffer, behind those who have waited longer.
+    async fn wait_for_room(
+        &self,
+        permits: u32,
+        deadline: Instant,
+        topic: &TopicName,
+    ) -> Result<SemaphorePermit<'_>, SendError> {
+        match timeout_at(deadline, self.gathering.room.acquire_many(permits)).await {
+            Ok(room) => room.map_err(|_| SendError::Closed),
+            Err(_) => {
+                let (buffer_bytes, waited) = (self.buffer_bytes, self.max_block);
+                Err(SendError::BufferFull { topic: topic.clone(), buffer_bytes, waited })
+            }
         }
-        match timeout_at(deadline, metadata.topic(&name, deadline)).await {
+    }
+
+    /// Finds the partitions of a topic that is not known yet.
+    async fn find_topic(&self, name: &str, deadline: Instant) -> Result<Arc<Topic>, SendError> {
+        let name = TopicName::new(name).map_err(|error| SendError::TopicName { topic: name.to_owned(), error })?;
+        match timeout_at(deadline, self.client.metadata.topic(&name, deadline)).await {
             Ok(Ok(topic)) => Ok(topic),
             Ok(Err(MetadataError::Topic(error))) => Err(SendError::Topic { topic: name, error }),
             Ok(Err(MetadataError::Call(error))) => Err(SendError::Metadata { topic: name, error }),
@@ -195,6 +212,18 @@ impl Producer {
                 Err(SendError::Metadata { topic: name, error })
             }
         }
+    }
+}
+
+/// Until when one `send` may wait; the clock is read when it first has to.
+struct Deadline {
+    max_block: Duration,
+    at: Option<Instant>,
+}
+
+impl Deadline {
+    fn at(&mut self) -> Instant {
+        *self.at.get_or_insert_with(|| Instant::now() + self.max_block)
     }
 }
 
@@ -217,7 +246,7 @@ impl Gathering {
     }
 
     /// Puts a record into the batch of its partition.
-    fn append(&self, topic: &Arc<Topic>, record: &Record, bytes: usize) -> Result<Delivery, Refused> {
+    fn append(&self, topic: &Topic, record: &Record, bytes: usize) -> Result<Delivery, Refused> {
         let headers: Vec<RecordHeader<'_>> =
             record.headers.iter().map(|(key, value)| RecordHeader { key, value: value.as_deref() }).collect();
         let timestamp_ms = record.timestamp_ms.unwrap_or_else(wall_clock_ms);
@@ -227,15 +256,15 @@ impl Gathering {
             value: record.value.as_deref(),
             headers: &headers,
         };
-        let now = self.now();
         let mut state = self.lock();
         if state.is_closed {
             return Err(Refused::Closed);
         }
         let partition = state.partition(topic, record, bytes)?;
-        let (waiting, delivery) = Waiting::pair(Arc::clone(topic), partition, timestamp_ms);
         let slot = state.accumulator.slot(&topic.name, partition);
-        let wakes = state.accumulator.append(slot, &new, bytes, waiting, now).map_err(Refused::Append)?;
+        let join = |waiting: &mut Waiting| waiting.join(&topic.name, partition, timestamp_ms);
+        let appended = state.accumulator.append(slot, &new, bytes, || self.now(), join);
+        let (delivery, wakes) = appended.map_err(Refused::Append)?;
         drop(state);
         if wakes {
             self.wake.notify_one();

@@ -464,6 +464,19 @@ async fn a_small_buffer_holds_the_application_back_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_task_that_sends_without_a_pause_lets_others_run() {
+    let (client, _script) = start().await;
+    let producer = producer(&client).await;
+    send_all(&producer, 1).await;
+    // Runs on the only thread of this test.
+    let other = tokio::spawn(async {});
+    for _ in 0..1_000 {
+        drop(producer.send(Record::to(TOPIC).value("v")).await.unwrap());
+    }
+    assert!(other.is_finished(), "all sends had their turn at once");
+}
+
+#[tokio::test]
 async fn records_of_a_producer_that_is_dropped_are_still_sent() {
     let (client, _script) = start().await;
     let producer = producer(&client).await;

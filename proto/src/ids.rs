@@ -2,9 +2,11 @@
 //!
 //! Inside Tidelog an absent number is an `Option`; the wire's -1 exists only in the codecs.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Add;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Defines a number newtype with a private field.
 macro_rules! number {
@@ -231,9 +233,9 @@ const fn hex_digit(digit: u8) -> Result<u8, TopicIdError> {
     }
 }
 
-/// A topic's name: `[A-Za-z0-9._-]{1,249}`, not `.` or `..`.
+/// A topic's name: `[A-Za-z0-9._-]{1,249}`, not `.` or `..`. Cheap to clone: clones share the text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TopicName(String);
+pub struct TopicName(Arc<str>);
 
 impl TopicName {
     /// The longest name, as in Kafka.
@@ -257,13 +259,20 @@ impl TopicName {
         let forbidden = name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')));
         match forbidden {
             Some(character) => Err(TopicNameError::Character(character)),
-            None => Ok(Self(name)),
+            None => Ok(Self(name.into())),
         }
     }
 
     /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Names are looked up by their text, which they are ordered, compared and hashed by.
+impl Borrow<str> for TopicName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

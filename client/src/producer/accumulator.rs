@@ -20,6 +20,10 @@ pub(super) struct BatchSettings {
     pub(super) linger: Duration,
 }
 
+/// Batches in the queues may make room for this part of the buffer before there are records for it: enough for the batches
+/// of some busy partitions, little beside what the records may take.
+const RESERVED_SHARE: usize = 8;
+
 /// The place of a partition among those that this producer ever wrote to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Slot(usize);
@@ -28,15 +32,17 @@ pub(super) struct Slot(usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct BatchNumber(u64);
 
-/// Records of one partition that travel together, each with a token of whoever waits for it.
+/// Records of one partition that travel together, and the tokens of those who wait for them.
 #[derive(Debug)]
 pub(super) struct GatheredBatch<T> {
     pub(super) number: BatchNumber,
     pub(super) builder: BatchBuilder,
-    pub(super) tokens: Vec<T>,
+    pub(super) tokens: T,
     pub(super) created_at: Duration,
     /// What its records take of the buffer.
     pub(super) buffered_bytes: usize,
+    /// The room that was made for its records when it was begun.
+    reserved_bytes: u32,
     /// Whether it leaves without waiting for more: it is full, or somebody waits for a flush.
     is_closed: bool,
 }
@@ -63,6 +69,8 @@ pub(super) struct Accumulator<T> {
     filled: BTreeSet<Slot>,
     next_number: u64,
     buffered_bytes: usize,
+    /// The room that was made for all batches in the queues when they were begun, whether records fill it or not.
+    reserved_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -70,9 +78,11 @@ struct PartitionQueue<T> {
     topic: TopicName,
     partition: PartitionId,
     batches: VecDeque<GatheredBatch<T>>,
+    /// How large the last batch was that left, before compression; 0 before the first.
+    last_batch_bytes: usize,
 }
 
-impl<T> Accumulator<T> {
+impl<T: Default> Accumulator<T> {
     pub(super) const fn new(settings: BatchSettings) -> Self {
         Self {
             settings,
@@ -81,6 +91,7 @@ impl<T> Accumulator<T> {
             filled: BTreeSet::new(),
             next_number: 0,
             buffered_bytes: 0,
+            reserved_bytes: 0,
         }
     }
 
@@ -90,7 +101,8 @@ impl<T> Accumulator<T> {
             return *slot;
         }
         let slot = Slot(self.queues.len());
-        self.queues.push(PartitionQueue { topic: topic.clone(), partition, batches: VecDeque::new() });
+        let (topic_name, batches) = (topic.clone(), VecDeque::new());
+        self.queues.push(PartitionQueue { topic: topic_name, partition, batches, last_batch_bytes: 0 });
         self.slots.entry(topic.clone()).or_default().insert(partition, slot);
         slot
     }
@@ -112,20 +124,27 @@ impl<T> Accumulator<T> {
         self.buffered_bytes
     }
 
-    /// Takes a record that needs `bytes` of the buffer. Tells whether there is something to do that the sender may not
-    /// know of: a first batch, or one that is full.
-    pub(super) fn append(
+    /// Returns for how many bytes batches in the queues made room when they were begun.
+    #[cfg(test)]
+    pub(super) const fn reserved_bytes(&self) -> usize {
+        self.reserved_bytes
+    }
+
+    /// Takes a record that needs `bytes` of the buffer: tells the time if that begins a batch (`now`), and lets whoever
+    /// waits for it join the others of its batch (`join`). Returns what that gave, and whether there is something to do
+    /// that the sender may not know of: a first batch, or one that is full.
+    pub(super) fn append<J>(
         &mut self,
         slot: Slot,
         record: &NewRecord<'_>,
         bytes: usize,
-        token: T,
-        now: Duration,
-    ) -> Result<bool, AppendError> {
+        now: impl FnOnce() -> Duration,
+        join: impl FnOnce(&mut T) -> J,
+    ) -> Result<(J, bool), AppendError> {
         if self.buffered_bytes.saturating_add(bytes) > self.settings.buffer_bytes {
             return Err(AppendError::BufferFull);
         }
-        let queue = &mut self.queues[slot.0].batches;
+        let PartitionQueue { batches: queue, last_batch_bytes, .. } = &mut self.queues[slot.0];
         let was_empty = queue.is_empty();
         let mut begun = None;
         let open = queue.back_mut().filter(|batch| !batch.is_closed);
@@ -139,47 +158,60 @@ impl<T> Accumulator<T> {
             },
         };
         if !is_in_open {
-            begun = Some(begin(self.settings, record)?);
+            let last_bytes = queue.back().map_or(*last_batch_bytes, |full| full.builder.encoded_bytes());
+            let reserved_bytes = self.settings.reserve_bytes(last_bytes, self.reserved_bytes);
+            begun = Some((begin(self.settings, record, reserved_bytes)?, reserved_bytes));
         }
         let closed = begun.is_some() && !was_empty;
-        if let Some(builder) = begun {
+        if let Some((builder, reserved_bytes)) = begun {
             if let Some(full) = queue.back_mut() {
                 full.is_closed = true;
             }
             let number = BatchNumber(self.next_number);
             self.next_number += 1;
+            self.reserved_bytes += reserved_bytes as usize;
             let is_closed = false;
-            let created_at = now;
+            let created_at = now();
             queue.push_back(GatheredBatch {
                 number,
                 builder,
-                tokens: Vec::new(),
+                tokens: T::default(),
                 created_at,
                 buffered_bytes: 0,
+                reserved_bytes,
                 is_closed,
             });
         }
         let batch = queue.back_mut().expect("one was begun if there was none");
-        batch.tokens.push(token);
+        let joined = join(&mut batch.tokens);
         batch.buffered_bytes += bytes;
         self.buffered_bytes += bytes;
-        self.filled.insert(slot);
+        if was_empty {
+            self.filled.insert(slot);
+        }
         let is_full = batch.builder.encoded_bytes() >= self.settings.batch_bytes as usize;
         batch.is_closed |= is_full;
-        Ok(was_empty || closed || is_full)
+        Ok((joined, was_empty || closed || is_full))
     }
 
     /// Takes the next batch of a partition if it may leave: it is closed, has lingered, or nothing of its partition is on
     /// the way (`is_idle`).
     pub(super) fn take(&mut self, slot: Slot, now: Duration, is_idle: bool) -> Option<GatheredBatch<T>> {
-        let queue = &mut self.queues[slot.0].batches;
-        let first = queue.front()?;
+        let first = self.queues[slot.0].batches.front()?;
         let may_leave = is_idle || first.is_closed || first.created_at + self.settings.linger <= now;
-        let taken = if may_leave { queue.pop_front() } else { None };
-        if queue.is_empty() {
+        if may_leave { self.take_first(slot) } else { None }
+    }
+
+    /// Takes the first batch of a partition, if there is one.
+    fn take_first(&mut self, slot: Slot) -> Option<GatheredBatch<T>> {
+        let queue = &mut self.queues[slot.0];
+        let first = queue.batches.pop_front()?;
+        queue.last_batch_bytes = first.builder.encoded_bytes();
+        self.reserved_bytes -= first.reserved_bytes as usize;
+        if queue.batches.is_empty() {
             self.filled.remove(&slot);
         }
-        taken
+        Some(first)
     }
 
     /// Returns when the next batch of a partition leaves at the latest; `None` if there is none.
@@ -197,12 +229,8 @@ impl<T> Accumulator<T> {
     pub(super) fn take_begun_until(&mut self, deadline: Duration) -> Vec<(Slot, GatheredBatch<T>)> {
         let mut taken = Vec::new();
         for slot in self.filled.clone() {
-            let queue = &mut self.queues[slot.0].batches;
-            while queue.front().is_some_and(|batch| batch.created_at <= deadline) {
-                taken.extend(queue.pop_front().map(|batch| (slot, batch)));
-            }
-            if queue.is_empty() {
-                self.filled.remove(&slot);
+            while self.oldest_created_at(slot).is_some_and(|created_at| created_at <= deadline) {
+                taken.extend(self.take_first(slot).map(|batch| (slot, batch)));
             }
         }
         taken
@@ -229,10 +257,21 @@ impl<T> Accumulator<T> {
     }
 }
 
+impl BatchSettings {
+    /// Returns for how many bytes a new batch makes room at once: as many as the partition's last one had and a few more,
+    /// as far as all batches together may. Without room, a batch grows with its records.
+    fn reserve_bytes(&self, last_batch_bytes: usize, reserved_bytes: usize) -> u32 {
+        let wanted = last_batch_bytes.saturating_add(last_batch_bytes / 8);
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.batch_bytes);
+        let reserved_bytes_max = self.buffer_bytes / RESERVED_SHARE;
+        if reserved_bytes.saturating_add(wanted as usize) <= reserved_bytes_max { wanted } else { 0 }
+    }
+}
+
 /// Begins a batch with this record: of the usual size, or of its own if it is larger.
-fn begin(settings: BatchSettings, record: &NewRecord<'_>) -> Result<BatchBuilder, AppendError> {
+fn begin(settings: BatchSettings, record: &NewRecord<'_>, reserve_bytes: u32) -> Result<BatchBuilder, AppendError> {
     for limit in [settings.batch_bytes, settings.batch_bytes_max] {
-        let mut builder = BatchBuilder::new(settings.compression).batch_bytes_max(limit);
+        let mut builder = BatchBuilder::new(settings.compression).batch_bytes_max(limit).reserve(reserve_bytes);
         match builder.push(record) {
             Ok(()) => return Ok(builder),
             Err(PushError::RecordTooLarge { batch_bytes, batch_bytes_max }) if limit == settings.batch_bytes_max => {

@@ -74,7 +74,7 @@ pub(super) struct Dispatcher<T> {
     last_served: Option<Slot>,
 }
 
-impl<T> Dispatcher<T> {
+impl<T: Default> Dispatcher<T> {
     pub(super) fn new(settings: SendSettings) -> Self {
         Self {
             settings,

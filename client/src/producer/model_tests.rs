@@ -191,8 +191,8 @@ impl Streams for Cluster {
 
 /// The producer's core with everything around it.
 struct World {
-    accumulator: Accumulator<u64>,
-    dispatcher: Dispatcher<u64>,
+    accumulator: Accumulator<Vec<u64>>,
+    dispatcher: Dispatcher<Vec<u64>>,
     cluster: Cluster,
     now: Duration,
     next_token: u64,
@@ -256,14 +256,16 @@ impl World {
         value.resize(8 + bytes, 0);
         let record = NewRecord { value: Some(&value), ..NewRecord::default() };
         let slot = self.accumulator.slot(&TopicName::new("t").unwrap(), PartitionId::new(partition));
-        let before = self.accumulator.buffered_bytes();
-        if self.accumulator.append(slot, &record, value.len(), token, self.now).is_ok() {
+        let (before, now) = (self.accumulator.buffered_bytes(), self.now);
+        let join = |tokens: &mut Vec<u64>| tokens.push(token);
+        if self.accumulator.append(slot, &record, value.len(), || now, join).is_ok() {
             self.next_token += 1;
             self.partition_of.insert(token, partition);
         } else {
             assert!(before + value.len() > BUFFER_BYTES, "refused for want of room only");
         }
         assert!(self.accumulator.buffered_bytes() <= BUFFER_BYTES);
+        assert!(self.accumulator.reserved_bytes() <= BUFFER_BYTES / 8, "room made ahead is bounded by the buffer too");
     }
 
     fn step(&mut self) {
@@ -331,7 +333,7 @@ impl World {
         self.complete(done);
     }
 
-    fn complete(&mut self, done: Vec<Completion<u64>>) {
+    fn complete(&mut self, done: Vec<Completion<Vec<u64>>>) {
         for completion in done {
             self.accumulator.release(completion.buffered_bytes);
             for (place, token) in (0..).zip(completion.tokens) {
@@ -367,7 +369,8 @@ impl World {
 
     /// What holds at the end, whatever happened.
     fn check(&self, is_idempotent: bool) {
-        assert_eq!(self.accumulator.buffered_bytes(), 0, "all room is given back");
+        let kept = (self.accumulator.buffered_bytes(), self.accumulator.reserved_bytes());
+        assert_eq!(kept, (0, 0), "all room is given back");
         assert!((0..self.next_token).all(|token| self.results.contains_key(&token)), "nothing is lost without a word");
         for (partition, log) in &self.cluster.logs {
             if is_idempotent {

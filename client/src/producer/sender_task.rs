@@ -308,9 +308,7 @@ impl SenderTask {
         let mut bytes = 0;
         for completion in done {
             bytes += completion.buffered_bytes;
-            for (place, waiting) in (0..).zip(completion.tokens) {
-                waiting.resolve(place, &completion.result);
-            }
+            completion.tokens.resolve(completion.result);
         }
         if bytes > 0 {
             self.gathering.lock().accumulator.release(bytes);

@@ -29,10 +29,10 @@ pub(super) struct Appended {
     pub(super) log_append_time_ms: Option<i64>,
 }
 
-/// A batch is done: what became of it, and who waits for that, in the order of its records.
+/// A batch is done: what became of it, and who waits for that.
 #[derive(Debug)]
 pub(super) struct Completion<T> {
-    pub(super) tokens: Vec<T>,
+    pub(super) tokens: T,
     pub(super) buffered_bytes: usize,
     pub(super) result: Result<Appended, ProduceError>,
 }
@@ -44,7 +44,7 @@ pub(super) struct SentBatch<T> {
     pub(super) batch: RecordBatch,
     /// `None` without idempotence, and until the batch has a place in the partition's present epoch.
     pub(super) stamp: Option<ProducerStamp>,
-    pub(super) tokens: Vec<T>,
+    pub(super) tokens: T,
     pub(super) buffered_bytes: usize,
     pub(super) created_at: Duration,
     pub(super) sent_at: Duration,
@@ -94,7 +94,7 @@ pub(super) struct Window<T> {
     retired: Option<ProducerId>,
 }
 
-impl<T> Window<T> {
+impl<T: Default> Window<T> {
     pub(super) const fn new(topic: TopicName, partition: PartitionId, is_idempotent: bool) -> Self {
         Self {
             topic,

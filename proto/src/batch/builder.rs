@@ -53,6 +53,14 @@ impl BatchBuilder {
         self
     }
 
+    /// Makes room at once for a batch of so many bytes before compression, at most of its limit; a larger one still grows.
+    #[must_use]
+    pub fn reserve(mut self, batch_bytes: u32) -> Self {
+        let wanted = batch_bytes.min(self.batch_bytes_max) as usize;
+        self.bytes.reserve_exact(wanted.saturating_sub(self.bytes.len()));
+        self
+    }
+
     /// Sets who produces the batch and the sequence of its first record.
     #[must_use]
     pub const fn producer(mut self, producer: ProducerStamp) -> Self {
@@ -152,6 +160,10 @@ impl BatchBuilder {
             Some(producer) => producer_fields(producer).ok_or(BuildError::Producer(producer))?,
         };
         let (mut bytes, compression) = compress(self.compression, self.bytes)?;
+        if bytes.capacity() / 2 > bytes.len() {
+            // The batch lives on; room that it did not need does not.
+            bytes.shrink_to_fit();
+        }
         let mut fields = HeaderFields::new(&mut bytes);
         fields.put(at::LEADER_EPOCH, (-1_i32).to_be_bytes());
         fields.put(at::MAGIC, MAGIC.to_be_bytes());

@@ -116,3 +116,17 @@ fn producer_numbers_beyond_the_wire_are_refused() {
         assert_eq!(finish_with(beyond), Err(BuildError::Producer(beyond)));
     }
 }
+
+#[test]
+fn room_made_ahead_changes_no_byte_and_is_not_kept_for_nothing() {
+    let record = NewRecord { value: Some(b"value"), ..NewRecord::default() };
+    let plain = BatchBuilder::new(Compression::None);
+    let roomy = plain.clone().batch_bytes_max(64 * 1024).reserve(u32::MAX);
+    let [plain, roomy] = [plain, roomy].map(|mut builder| {
+        builder.push(&record).unwrap();
+        builder.finish().unwrap()
+    });
+    assert_eq!(plain.bytes(), roomy.bytes());
+    let kept = roomy.into_bytes().try_into_mut().unwrap();
+    assert!(kept.capacity() <= 2 * kept.len(), "{} bytes for {}", kept.capacity(), kept.len());
+}

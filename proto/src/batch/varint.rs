@@ -66,8 +66,13 @@ impl<'a> Cursor<'a> {
     }
 
     fn unsigned(&mut self, bytes_max: usize) -> Result<u64, RecordFault> {
-        let mut bits = 0;
-        for group in 0..bytes_max {
+        // Nearly all numbers of a record are one byte.
+        let first = self.byte()?;
+        let mut bits = u64::from(first & !MORE);
+        if first & MORE == 0 {
+            return Ok(bits);
+        }
+        for group in 1..bytes_max {
             let byte = self.byte()?;
             let shift = 7 * group;
             let low = u64::from(byte & !MORE);
