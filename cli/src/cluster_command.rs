@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tidelog_client::{Backoff, Client};
 use tokio::time::{Instant, sleep};
 
+use crate::byte_text::Counted;
 use crate::command_error::CommandError;
 use crate::connection::Connection;
 use crate::output::Output;
@@ -23,12 +24,17 @@ pub(crate) enum ClusterCommand {
     /// Tell whether every broker answers and every partition has a leader; if not, the exit code is 10.
     #[command(after_help = "Examples:
   tidelog cluster health
+  tidelog cluster health --watch
   tidelog cluster health --exit-when-healthy --timeout 60")]
     Health(Health),
 }
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Health {
+    /// Go on looking, and tell whenever something has changed, until interrupted; or until the cluster is healthy, with
+    /// --exit-when-healthy.
+    #[arg(long)]
+    watch: bool,
     /// Look again and again, and end once the cluster is healthy.
     #[arg(long)]
     exit_when_healthy: bool,
@@ -40,7 +46,7 @@ pub(crate) struct Health {
 }
 
 /// What is wrong with a cluster.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 struct Findings {
     broker_count: usize,
     partition_count: usize,
@@ -59,27 +65,21 @@ impl ClusterCommand {
 impl Health {
     async fn run(&self, options: Options) -> Result<Outcome, CommandError> {
         let deadline = self.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-        let mut findings = self.look().await?;
-        while self.exit_when_healthy
-            && !findings.problems.is_empty()
-            && deadline.is_none_or(|deadline| Instant::now() < deadline)
-        {
+        let mut told = None;
+        loop {
+            let findings = self.look().await?;
+            let is_healthy = findings.problems.is_empty();
+            let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let mut goes_on = if self.exit_when_healthy { !is_healthy && !is_over } else { self.watch };
+            if (self.watch || !goes_on) && told.as_ref() != Some(&findings) {
+                goes_on &= !findings.tell(options)?;
+                told = Some(findings);
+            }
+            if !goes_on {
+                return Ok(if is_healthy { Outcome::Done } else { Outcome::NotHealthy });
+            }
             sleep(LOOK_INTERVAL).await;
-            findings = self.look().await?;
         }
-        let is_healthy = findings.problems.is_empty();
-        let mut output = Output::new(options.output);
-        for (text, object) in findings.problems {
-            output.line(text, || object)?;
-        }
-        let (brokers, partitions) = (findings.broker_count, findings.partition_count);
-        let state = if is_healthy { "healthy" } else { "not healthy" };
-        output.line(
-            format_args!("{state}: {brokers} brokers, {partitions} partitions"),
-            || json!({ "type": "health", "healthy": is_healthy, "brokers": brokers, "partitions": partitions }),
-        )?;
-        output.finish()?;
-        Ok(if is_healthy { Outcome::Done } else { Outcome::NotHealthy })
     }
 
     /// Asks everybody once.
@@ -101,6 +101,25 @@ impl Health {
 }
 
 impl Findings {
+    /// Prints all; returns whether nobody reads any more.
+    fn tell(&self, options: Options) -> Result<bool, CommandError> {
+        let mut output = Output::new(options.output);
+        for (text, object) in &self.problems {
+            output.line(text, || object.clone())?;
+        }
+        let is_healthy = self.problems.is_empty();
+        let (brokers, partitions) = (self.broker_count, self.partition_count);
+        let broker_count = Counted(brokers as u64, "broker", "brokers");
+        let partition_count = Counted(partitions as u64, "partition", "partitions");
+        let state = if is_healthy { "healthy" } else { "not healthy" };
+        output.line(
+            format_args!("{state}: {broker_count}, {partition_count}"),
+            || json!({ "type": "health", "healthy": is_healthy, "brokers": brokers, "partitions": partitions }),
+        )?;
+        output.flush()?;
+        Ok(output.is_closed())
+    }
+
     fn problem(&mut self, about: &str, text: String) {
         let object = json!({ "type": "problem", "about": about, "problem": text });
         self.problems.push((text, object));

@@ -70,6 +70,14 @@ impl Output {
     /// # Errors
     /// It could not be written.
     pub(crate) fn finish(mut self) -> Result<(), CommandError> {
+        self.flush()
+    }
+
+    /// The same, when there is more to come.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub(crate) fn flush(&mut self) -> Result<(), CommandError> {
         let flushed = self.writer.flush();
         self.note(flushed)
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidelog_log::storage::LogHandle;
+use tidelog_log::{LogWriter, WriteError};
 use tidelog_proto::frame::{Frame, FrameType};
 use tidelog_proto::ids::{Offset, RaftIndex};
 use tokio::sync::watch;
@@ -13,7 +14,8 @@ use crate::applied::Outcome;
 use crate::machine::foreign_entry;
 use crate::producers::ProducedBatch;
 use crate::sequencer::Sequencer;
-use crate::storage_access::with_writer;
+use crate::stalls::Stalls;
+use crate::storage_access::ask_writer;
 use crate::stored_state::{DataContent, StateContent};
 
 /// What the machine and the handles of a partition share.
@@ -43,6 +45,7 @@ impl Partition {
 pub(crate) struct DataMachine {
     partition: Arc<Partition>,
     handle: LogHandle,
+    stalls: Arc<Stalls>,
     /// The first offset behind the last applied entry.
     next_offset: Offset,
     /// The log start offset as of the last applied entry.
@@ -51,10 +54,10 @@ pub(crate) struct DataMachine {
 
 impl DataMachine {
     /// Goes on from what is remembered.
-    pub(crate) fn new(content: &DataContent, handle: LogHandle) -> Self {
+    pub(crate) fn new(content: &DataContent, handle: LogHandle, stalls: Arc<Stalls>) -> Self {
         let DataContent { high_watermark, log_start_offset, .. } = *content;
         let partition = Arc::new(Partition::new(content));
-        Self { partition, handle, next_offset: high_watermark, log_start_offset }
+        Self { partition, handle, stalls, next_offset: high_watermark, log_start_offset }
     }
 
     pub(crate) fn partition(&self) -> &Arc<Partition> {
@@ -81,10 +84,29 @@ impl DataMachine {
                 let start = frame.view().log_start_offset().ok_or_else(|| foreign_entry(frame))?;
                 let start = self.log_start_offset.max(start);
                 self.log_start_offset = start;
-                with_writer(&self.handle, move |writer| writer.advance_start(start, RaftIndex::ZERO)).await?;
+                self.advance_start(start).await?;
                 Ok(Outcome::LogStart(start))
             }
             FrameType::NoOp | FrameType::Membership | FrameType::CoordinatorCommand => Err(foreign_entry(frame)),
+        }
+    }
+
+    /// Moves the log start; without space for the file that says so, as soon as there is.
+    async fn advance_start(&self, start: Offset) -> io::Result<()> {
+        let mut stalled = None;
+        loop {
+            let advance = move |writer: &mut LogWriter| writer.advance_start(start, RaftIndex::ZERO);
+            match ask_writer(&self.handle, advance).await? {
+                Ok(()) => return Ok(()),
+                Err(WriteError::DiskFull { dir }) => {
+                    if stalled.is_none() {
+                        tracing::error!(dir = %dir.display(), "the disk is full: the log start waits for space");
+                        stalled = Some(self.stalls.stall());
+                    }
+                    self.stalls.pause().await?;
+                }
+                Err(error) => return Err(io::Error::other(error)),
+            }
         }
     }
 

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tidelog_log::LogConfig;
 use tidelog_log::environment::simulated::SimulatedEnvironment;
 use tidelog_proto::ids::Offset;
 
 use crate::group::Group;
-use crate::group_tests::{append, batch, open, run, values};
+use crate::group_tests::{append, batch, clean_up, open, run, values};
 use crate::host::{Host, HostConfig};
 use crate::replicated_log::{Pending, ProduceError, ReplicatedLog};
 
@@ -140,5 +141,57 @@ fn a_group_that_waits_for_space_can_be_closed() {
         let found = values(&group);
         assert!(found.len() >= acked, "{acked} were acknowledged, {} are there", found.len());
         assert_eq!(found, (0..found.len()).map(value).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_log_start_waits_for_space_and_is_then_where_it_should_be() {
+    run(async {
+        let machine = RunningMachine::new(SimulatedEnvironment::new(4));
+        let host = machine.host();
+        let group = open(&host, 0).await;
+        for number in 0..10 {
+            append(&group, batch(&[&value(number)], None)).await.expect("there is space");
+        }
+        // Ends one segment and begins the next, so that there is room for a small entry.
+        append(&group, batch(&["small"], None)).await.expect("there is space");
+        machine.fill();
+        let deleted =
+            tokio::time::timeout(PATIENCE, group.delete_records(Offset::new(5))).await.expect("it is answered");
+        assert_eq!(deleted, Err(ProduceError::DiskFull));
+        assert_eq!(append(&group, batch(&["refused"], None)).await, Err(ProduceError::DiskFull));
+        assert!(group.leadership().borrow().is_serving, "it leads still");
+        assert_eq!(values(&group).len(), 11, "everything is read meanwhile");
+        // Cleaning up does not wait, nor does it end anything.
+        clean_up(&group, &LogConfig { retention_bytes: Some(1), ..LogConfig::default() }).await;
+
+        machine.make_space();
+        let moved = async {
+            while group.reader().log_start_offset() < Offset::new(5) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            while append(&group, batch(&["late"], None)).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, moved).await.expect("there is space");
+        group.close().await.expect("it closes");
+        drop(group);
+        let group = open(&host, 0).await;
+        assert!(group.reader().log_start_offset() >= Offset::new(5));
+        assert_eq!(values(&group).last().map(String::as_str), Some("late"));
+    });
+}
+
+#[test]
+fn a_group_whose_log_start_waits_for_space_can_be_closed() {
+    run(async {
+        let machine = RunningMachine::new(SimulatedEnvironment::new(5));
+        let host = machine.host();
+        let group = open(&host, 0).await;
+        append(&group, batch(&["a"], None)).await.expect("there is space");
+        machine.fill();
+        assert_eq!(group.delete_records(Offset::new(1)).await, Err(ProduceError::DiskFull));
+        let _ = tokio::time::timeout(PATIENCE, group.close()).await.expect("it ends");
     });
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use openraft::raft::ClientWriteResult;
-use tidelog_log::storage::{Durability, LogHandle};
+use tidelog_log::storage::Durability;
 use tidelog_log::{CompactionError, LogConfig, LogIdentity, LogReader, LogWriter, retention};
 use tidelog_proto::batch::{DecodeLimits, RecordBatch};
 use tidelog_proto::ids::Offset;
@@ -18,7 +18,7 @@ use crate::applied::Outcome;
 use crate::data_machine::{DataMachine, Partition};
 use crate::entry::Proposal;
 use crate::machine::Machine;
-use crate::replica::{OpenGroupError, RaftHandle, Release, Replica, ReplicaParts, applied};
+use crate::replica::{OpenGroupError, RaftHandle, Release, Replica, ReplicaLog, ReplicaParts, applied};
 use crate::replicated_log::{AppendedBatch, Leadership, Pending, ProduceError, ReplicatedLog};
 use crate::sequencer::{Decision, Sequenced};
 use crate::storage_access::with_writer;
@@ -48,13 +48,13 @@ impl Group {
     /// As there.
     pub(crate) async fn open(parts: ReplicaParts) -> Result<Self, OpenGroupError> {
         let mut partition = None;
-        let machine = |content: Option<StateContent>, handle: &LogHandle| {
+        let machine = |content: Option<StateContent>, log: &ReplicaLog| {
             let content = match content {
                 None => DataContent::empty(),
                 Some(StateContent::Data(content)) => content,
                 Some(StateContent::Metadata(_)) => return Err(OpenGroupError::OtherKind),
             };
-            let machine = DataMachine::new(&content, handle.clone());
+            let machine = DataMachine::new(&content, log.handle.clone(), Arc::clone(&log.stalls));
             partition = Some(Arc::clone(machine.partition()));
             Ok(Machine::Data(machine))
         };

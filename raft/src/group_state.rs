@@ -139,7 +139,8 @@ impl GroupState {
         self.machine.publish();
         // Nobody else will ask for what is applied here.
         if self.membership.nodes().nth(1).is_none() {
-            self.log.tail.lock().forget(applied.index() + 1);
+            let written_end = self.log.reader.end_index().get();
+            self.log.tail.lock().forget(written_end.min(applied.index() + 1));
         }
         if let Some(term) = self.begun_term.take() {
             self.log.begun_term.send_replace(Some(term));

@@ -78,7 +78,7 @@ pub(crate) fn values(group: &Group) -> Vec<String> {
     values
 }
 
-async fn clean_up(group: &Group, config: &LogConfig) {
+pub(crate) async fn clean_up(group: &Group, config: &LogConfig) {
     let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis();
     let now_ms = i64::try_from(now_ms).expect("not that far");
     group.clean_up(config, now_ms, DecodeLimits::DEFAULT).await.expect("it runs");

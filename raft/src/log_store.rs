@@ -15,7 +15,7 @@ use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use tidelog_log::environment::Environment;
 use tidelog_log::storage::{Append, Durability, LogHandle, Request};
-use tidelog_log::{AppendError, LogIdentity, LogReader, SegmentName};
+use tidelog_log::{AppendError, LogIdentity, LogReader, SegmentName, WriteError};
 use tidelog_proto::frame::Frame;
 use tidelog_proto::ids::{Offset, RaftIndex, RaftTerm};
 use tokio::runtime::Handle;
@@ -317,7 +317,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             // Whatever is purged was committed.
             let committed = reader.advance_committed(start);
             committed.map_err(io::Error::other)?;
-            writer.advance_start(Offset::new(0), start).map_err(io::Error::other)
+            match writer.advance_start(Offset::new(0), start) {
+                // The journal has the mark already; the segments go with the next purge.
+                Err(WriteError::DiskFull { .. }) => Ok(()),
+                advanced => advanced.map_err(io::Error::other),
+            }
         })
         .await
     }
@@ -452,10 +456,13 @@ impl WriteAgain for SharedStore {
             // What is not written is nowhere else.
             let entries = self.tail().read(next, end_index, READ_BYTES_MAX);
             let entries = entries.ok_or_else(|| WriteAgainError::Failed(io::ErrorKind::UnexpectedEof.into()))?;
+            let entries_end = entries.last().map_or(next, |entry| entry.index() + 1);
             let frames = entries.iter().filter_map(|entry| entry.frame().cloned()).collect();
             match self.append_synced(frames).await.map_err(WriteAgainError::Failed)? {
-                Ok(()) => self.note_flushed(self.reader.end_index().get().min(end_index), Durability::Synced),
+                Ok(()) => self.note_flushed(entries_end, Durability::Synced),
                 Err(AppendError::DiskFull { .. }) => return Err(WriteAgainError::DiskFull),
+                // One that was sent before the stall was known, and found space by itself.
+                Err(AppendError::Chain { .. }) if self.reader.end_index().get() > next => {}
                 Err(error) => return Err(WriteAgainError::Failed(io::Error::other(error))),
             }
         }

@@ -5,7 +5,6 @@ use std::io;
 
 use futures_util::FutureExt;
 use tidelog_log::LogIdentity;
-use tidelog_log::storage::LogHandle;
 use tidelog_proto::ids::PartitionId;
 use tokio::sync::watch;
 
@@ -14,7 +13,7 @@ use crate::entry::Proposal;
 use crate::machine::Machine;
 use crate::metadata::{METADATA_TOPIC_ID, MetadataCommand, MetadataError, MetadataOutcome, MetadataState, StoredError};
 use crate::metadata_machine::MetadataMachine;
-use crate::replica::{OpenGroupError, Release, Replica, ReplicaParts};
+use crate::replica::{OpenGroupError, Release, Replica, ReplicaLog, ReplicaParts};
 use crate::replicated_log::{Leadership, ProduceError};
 use crate::stored_state::StateContent;
 
@@ -34,7 +33,7 @@ impl MetadataGroup {
     /// As there.
     pub(crate) async fn open(parts: ReplicaParts) -> Result<Self, OpenGroupError> {
         let mut state = None;
-        let machine = |content: Option<StateContent>, _: &LogHandle| {
+        let machine = |content: Option<StateContent>, _: &ReplicaLog| {
             let written = match content {
                 None => MetadataState::new(),
                 Some(StateContent::Metadata(written)) => written,

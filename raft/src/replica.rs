@@ -94,7 +94,7 @@ impl Replica {
     /// The log or the written state could not be read, or the group did not start.
     pub(crate) async fn open(
         parts: ReplicaParts,
-        machine: impl FnOnce(Option<StateContent>, &LogHandle) -> Result<Machine, OpenGroupError>,
+        machine: impl FnOnce(Option<StateContent>, &ReplicaLog) -> Result<Machine, OpenGroupError>,
     ) -> Result<Self, OpenGroupError> {
         let files = StateFiles::open(Arc::clone(&parts.environment), &parts.dir).map_err(OpenGroupError::Io)?;
         let purged = parts.hard_state.purged.map(|mark| mark.index);
@@ -111,7 +111,7 @@ impl Replica {
         });
         let snapshots = Arc::new(Snapshots::default());
         purged.into_iter().for_each(|index| snapshots.choose(index));
-        let machine = machine(content, &parts.handle)?;
+        let machine = machine(content, &log)?;
         let state = GroupState::new(applied, machine, Arc::clone(&log), files.clone(), Arc::clone(&snapshots));
 
         let store = LogStore::open(LogParts {
@@ -143,6 +143,7 @@ impl Replica {
     /// # Errors
     /// The log could not be closed. Everything acknowledged is in it nevertheless.
     pub(crate) async fn close(&self) -> io::Result<()> {
+        self.log.stalls.close();
         // Without it more is applied again at the next start, and nothing is lost.
         let written = self.raft.with_state_machine(|state| state.write().boxed()).await;
         self.raft.shutdown().await.map_err(io::Error::other)?;
@@ -184,13 +185,17 @@ impl Replica {
         tokio::task::spawn_blocking(move || files.remove_below(last)).await.map_err(io::Error::other)?
     }
 
-    /// Proposes something, and waits for its outcome.
+    /// Proposes something, and waits for its outcome, but not for space on a disk that is full: then it may be carried out
+    /// later.
     pub(crate) async fn propose(&self, proposal: Proposal) -> Result<Outcome, ProduceError> {
         self.accepting()?;
         let (sender, outcome) = oneshot::channel();
         let answer = Answer::new(move |outcome| drop(sender.send(outcome)));
         self.raft.client_write_ff(proposal, Some(answer)).await.map_err(|_| ProduceError::Stopped)?;
-        let outcome = outcome.await.map_err(|_| ProduceError::Stopped)?;
+        let outcome = match select(outcome, Box::pin(self.log.stalls.began())).await {
+            Either::Left((outcome, _)) => outcome.map_err(|_| ProduceError::Stopped)?,
+            Either::Right(((), _)) => return Err(ProduceError::DiskFull),
+        };
         Ok(applied(outcome, &self.leadership)?.outcome)
     }
 

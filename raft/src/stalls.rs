@@ -1,6 +1,7 @@
 //! A disk without space stops a group's log, not the group: appends wait, in order, until there is space again.
 //!
-//! Without this Raft would give the group up at the first append that fails, and what is stored could not even be read.
+//! Without this Raft would give the group up at the first append that fails, and what is stored could not even be read. The
+//! same goes for a change of the log start, which needs a small file.
 
 use std::fmt;
 use std::io;
@@ -12,6 +13,7 @@ use openraft::storage::IOFlushed;
 use tidelog_log::{AppendError, LogIdentity};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::types::TypeConfig;
 
@@ -21,15 +23,28 @@ const RETRY: Duration = Duration::from_millis(500);
 /// The appends of one group that wait for space.
 pub(crate) struct Stalls {
     waiting: Mutex<Waiting>,
-    is_stalled: watch::Sender<bool>,
+    /// For how many reasons nothing new is proposed.
+    reasons: watch::Sender<usize>,
+    /// Becomes `true` once: nothing waits for space any more.
+    closing: watch::Sender<bool>,
 }
 
 #[derive(Default)]
 struct Waiting {
     /// In the order of the log.
     appends: Vec<Stalled>,
-    /// Below it everything was written by whoever tries again, and is durable.
-    written_end: u64,
+    /// Somebody tries again.
+    is_stalled: bool,
+}
+
+/// As long as it is there, nothing new is proposed.
+#[derive(Debug)]
+pub(crate) struct Reason<'a>(&'a Stalls);
+
+impl Drop for Reason<'_> {
+    fn drop(&mut self) {
+        self.0.reasons.send_modify(|reasons| *reasons -= 1);
+    }
 }
 
 /// An append that Raft waits for.
@@ -69,24 +84,53 @@ impl fmt::Debug for Stalls {
 
 impl Stalls {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { waiting: Mutex::default(), is_stalled: watch::Sender::new(false) })
+        Arc::new(Self { waiting: Mutex::default(), reasons: watch::Sender::new(0), closing: watch::Sender::new(false) })
     }
 
-    /// Tells whether appends wait for space.
+    /// Tells whether anything waits for space.
     pub(crate) fn is_stalled(&self) -> bool {
-        *self.is_stalled.borrow()
+        *self.reasons.borrow() > 0
     }
 
-    /// Waits until no append waits for space.
+    /// Waits until something waits for space.
+    pub(crate) async fn began(&self) {
+        // The sender is here.
+        drop(self.reasons.subscribe().wait_for(|reasons| *reasons > 0).await);
+    }
+
+    /// Waits until nothing waits for space.
     pub(crate) async fn ended(&self) {
         // The sender is here.
-        drop(self.is_stalled.subscribe().wait_for(|is_stalled| !is_stalled).await);
+        drop(self.reasons.subscribe().wait_for(|reasons| *reasons == 0).await);
+    }
+
+    /// Lets nothing new be proposed until the reason is dropped.
+    pub(crate) fn stall(&self) -> Reason<'_> {
+        self.reasons.send_modify(|reasons| *reasons += 1);
+        Reason(self)
+    }
+
+    /// Waits until it is time to look for space again.
+    ///
+    /// # Errors
+    /// The group is being closed.
+    pub(crate) async fn pause(&self) -> io::Result<()> {
+        let mut closing = self.closing.subscribe();
+        match timeout(RETRY, closing.wait_for(|is_closing| *is_closing)).await {
+            Ok(_) => Err(io::ErrorKind::StorageFull.into()),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Lets nothing wait for space any more.
+    pub(crate) fn close(&self) {
+        self.closing.send_replace(true);
     }
 
     /// Puts an append behind those that wait, or gives it back where none does.
     pub(crate) fn join(&self, append: Stalled) -> Option<Stalled> {
         let mut waiting = self.waiting();
-        if !self.is_stalled() {
+        if !waiting.is_stalled {
             return Some(append);
         }
         waiting.appends.push(append);
@@ -96,7 +140,7 @@ impl Stalls {
     /// Fails all that wait.
     fn fail(&self, error: &io::Error) {
         let mut waiting = self.waiting();
-        self.is_stalled.send_replace(false);
+        self.set_stalled(&mut waiting, false);
         for append in mem::take(&mut waiting.appends) {
             append.callback.io_completed(Err(io::Error::new(error.kind(), error.to_string())));
         }
@@ -105,12 +149,11 @@ impl Stalls {
     /// Notes that everything below `end_index` is durable; `true` where nothing waits any more.
     fn note_written(&self, end_index: u64) -> bool {
         let mut waiting = self.waiting();
-        waiting.written_end = end_index;
         let still = waiting.appends.partition_point(|append| append.end_index <= end_index);
         waiting.appends.drain(..still).for_each(|append| append.callback.io_completed(Ok(())));
         let is_done = waiting.appends.is_empty();
         if is_done {
-            self.is_stalled.send_replace(false);
+            self.set_stalled(&mut waiting, false);
         }
         is_done
     }
@@ -118,6 +161,13 @@ impl Stalls {
     /// Gives the end of what waits.
     fn end_index(&self) -> Option<u64> {
         self.waiting().appends.last().map(|append| append.end_index)
+    }
+
+    fn set_stalled(&self, waiting: &mut Waiting, is_stalled: bool) {
+        if mem::replace(&mut waiting.is_stalled, is_stalled) != is_stalled {
+            let count = |reasons: &mut usize| if is_stalled { *reasons += 1 } else { *reasons -= 1 };
+            self.reasons.send_modify(count);
+        }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -129,17 +179,10 @@ impl Stalls {
 pub(crate) fn take_failed<S: WriteAgain>(store: &Arc<S>, append: Stalled, error: AppendError) {
     let stalls = store.stalls();
     let mut waiting = stalls.waiting();
-    let is_behind = matches!(error, AppendError::Chain { .. });
-    if is_behind && append.end_index <= waiting.written_end {
-        // It was sent just before the stall began, and written by who tried again.
-        drop(waiting);
-        append.callback.io_completed(Ok(()));
-        return;
-    }
-    let was_stalled = stalls.is_stalled();
+    let was_stalled = waiting.is_stalled;
     match error {
         AppendError::DiskFull { needed_bytes, .. } if !was_stalled => {
-            stalls.is_stalled.send_replace(true);
+            stalls.set_stalled(&mut waiting, true);
             waiting.appends.push(append);
             tracing::error!(partition = %store.identity(), needed_bytes, "the disk is full: the partition waits for space");
             store.runtime().spawn(try_again(Arc::downgrade(store)));

@@ -28,10 +28,17 @@ pub(crate) async fn with_writer<E: Into<Box<dyn Error + Send + Sync>> + Send + '
     handle: &LogHandle,
     work: impl FnOnce(&mut LogWriter) -> Result<(), E> + Send + 'static,
 ) -> io::Result<()> {
+    ask_writer(handle, work).await?.map_err(io::Error::other)
+}
+
+/// The same, for those who look at what the work says.
+pub(crate) async fn ask_writer<E: Send + 'static>(
+    handle: &LogHandle,
+    work: impl FnOnce(&mut LogWriter) -> Result<(), E> + Send + 'static,
+) -> io::Result<Result<(), E>> {
     let (sender, done) = oneshot::channel();
     // Nobody waits any more where the receiver is gone.
     let exclusive = Box::new(move |writer: &mut LogWriter| drop(sender.send(work(writer))));
     submit(handle, Request::Exclusive(exclusive)).await?;
-    let outcome = done.await.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
-    outcome.map_err(io::Error::other)
+    done.await.map_err(|_| io::ErrorKind::BrokenPipe.into())
 }

@@ -1,5 +1,6 @@
 //! Which cluster is spoken to, and how it is.
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
@@ -22,7 +23,7 @@ fn nobody() -> String {
 fn a_healthy_cluster_is_told_from_one_that_is_not() {
     let broker = Broker::start();
     broker.done(&["topic", "create", "t", "-p", "3"]);
-    assert_eq!(broker.done(&["cluster", "health"]), "healthy: 1 brokers, 3 partitions\n");
+    assert_eq!(broker.done(&["cluster", "health"]), "healthy: 1 broker, 3 partitions\n");
     broker.done(&["cluster", "health", "--exit-when-healthy"]);
     let address = broker.address.clone();
     broker.signal(Signal::TERM);
@@ -48,6 +49,21 @@ fn health_can_be_waited_for() {
     command.arg("--data-dir").arg(dir.path()).env("TIDELOG_LOG", "warn").stdout(Stdio::null());
     let _broker = Guarded::spawn(&mut command);
     assert_eq!(waiting.wait(), 0);
+}
+
+#[test]
+fn health_is_watched_and_told_when_it_changes() {
+    let broker = Broker::start();
+    let mut watching = Guarded::spawn(broker.command(&["cluster", "health", "--watch"]).stdout(Stdio::piped()));
+    let mut lines = BufReader::new(watching.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().unwrap(), "healthy: 1 broker, 0 partitions");
+    broker.done(&["topic", "create", "t", "-p", "1"]);
+    // It may be seen without a leader first.
+    assert!(lines.by_ref().any(|line| line == "healthy: 1 broker, 1 partition"));
+    broker.signal(Signal::TERM);
+    let _dir = broker.wait();
+    let told: Vec<String> = lines.by_ref().take_while(|line| !line.starts_with("not healthy")).collect();
+    assert!(told.iter().any(|line| line.contains("no broker answers at")), "{told:?}");
 }
 
 #[test]

@@ -124,5 +124,7 @@ async fn create_missing(node: &Node, selectors: &[Result<TopicSelector, v1::Erro
             tracing::warn!(topic = %name, error = %error.message, "a topic that was asked for could not be created");
         }
     }
-    node.wait_until_led(&names.into_iter().map(TopicSelector::Name).collect::<Vec<_>>()).await;
+    // Also of those that somebody else has just created.
+    let meant: Vec<TopicSelector> = selectors.iter().filter_map(|selector| selector.as_ref().ok().cloned()).collect();
+    node.wait_until_led(&meant).await;
 }

@@ -101,6 +101,12 @@ pub(super) fn propose_error(error: &ProposeError) -> v1::Error {
             ErrorCode::RequestTimedOut,
             "the metadata group has stopped; whether the change was made is not known",
         ),
-        ProposeError::Group(error) => v1::Error::new(ErrorCode::NotController, error.to_string()),
+        ProposeError::Group(error @ ProduceError::DiskFull) => reply_error::disk_full(error.to_string()),
+        ProposeError::Group(
+            error @ (ProduceError::NotLeader(_)
+            | ProduceError::Sequence(_)
+            | ProduceError::Behind
+            | ProduceError::OffsetOutOfRange { .. }),
+        ) => v1::Error::new(ErrorCode::NotController, error.to_string()),
     }
 }

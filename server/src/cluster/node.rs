@@ -26,7 +26,7 @@ use crate::data_path::{DataPath, now_ms};
 /// How long a group of one may take to elect itself: it has nobody to wait for but its disk.
 const ELECTION_DEADLINE: Duration = Duration::from_secs(60);
 
-/// How long calls wait for partitions that are without a leader: shorter than a client waits for its answer.
+/// How long calls wait for partitions that are without a leader.
 const LEADER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What a broker is told about itself.
@@ -154,14 +154,14 @@ impl Node {
     }
 
     async fn wait_until_settled(&self, is_meant: impl Fn(TopicId) -> bool) {
-        self.wait_until_reconciled().await;
-        let mut leaderships: Vec<_> = {
-            let open = self.partitions();
-            let meant = open.iter().filter(|(identity, _)| is_meant(identity.topic_id));
-            meant.map(|(_, partition)| partition.group.leadership()).collect()
-        };
         let me = self.config.broker_id;
         let led = async {
+            self.wait_until_reconciled().await;
+            let mut leaderships: Vec<_> = {
+                let open = self.partitions();
+                let meant = open.iter().filter(|(identity, _)| is_meant(identity.topic_id));
+                meant.map(|(_, partition)| partition.group.leadership()).collect()
+            };
             for leadership in &mut leaderships {
                 // Where the group has stopped there is nothing to wait for.
                 drop(leadership.wait_for(|leadership| leadership.is_settled(me)).await);
