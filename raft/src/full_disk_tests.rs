@@ -73,7 +73,7 @@ async fn append_until_refused(group: &Group, first: usize) -> (Vec<Pending>, Pro
             Ok(one) => pending.push(one),
             Err(error) => return (pending, error),
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
     }
 }
 
@@ -168,10 +168,10 @@ fn a_log_start_waits_for_space_and_is_then_where_it_should_be() {
         machine.make_space();
         let moved = async {
             while group.reader().log_start_offset() < Offset::new(5) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                tokio::task::yield_now().await;
             }
             while append(&group, batch(&["late"], None)).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                tokio::task::yield_now().await;
             }
         };
         tokio::time::timeout(PATIENCE, moved).await.expect("there is space");
